@@ -61,7 +61,7 @@ def spectral(wav, spec: MelSpec) -> tuple[float, float, float]:
     alpha = 10 * np.log10(power[split:, loud].sum() / power[:split, loud].sum())
     return float(energy), float(alpha), float(mel[bright:, loud].mean() - mel[:, loud].mean())
 
-# %% ../../nbs/71_evaluation.metrics.ipynb #24213ef6
+# %% ../../nbs/71_evaluation.metrics.ipynb #8d791290
 def prosody_matrix(
     measured: list[Prosody],
 ) -> np.ndarray:  # (utterances, 8)
@@ -90,4 +90,6 @@ def mean_correlation(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> dict
     if len(a) < 3 or a.keys() != b.keys():
         raise EmottsError(f"need the same three or more emotions on both sides, got {list(a)} and {list(b)}")
     x, y = np.array(list(a.values())), np.array([b[e] for e in a])
-    return {name: float(np.corrcoef(x[:, i], y[:, i])[0, 1]) for i, name in enumerate(Prosody.__dataclass_fields__)}
+    names = list(Prosody.__dataclass_fields__)
+    moves = [i for i in range(len(names)) if x[:, i].std() > 0 and y[:, i].std() > 0]  # a figure that never moves has no correlation
+    return {names[i]: float(np.corrcoef(x[:, i], y[:, i])[0, 1]) for i in moves}
