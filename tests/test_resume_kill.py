@@ -26,10 +26,10 @@ def build(model):
         return ToyTask(dropout=0.1), toy_utterances(SIZES[model]["n"]), toy_utterances(8, 1), dict(frame_budget=600, max_batch=8)
     from emotts_nb.data.filelist import read_filelist
     from emotts_nb.data.sample import sample_path
-    from emotts_nb.models.tacotron2 import Tacotron2Config, Tacotron2Task
+    from emotts_nb.models.tacotron2 import Tacotron2Task
     utterances = read_filelist(sample_path() / "train.txt")
     utterances = sorted(utterances, key=lambda u: (len(u.text), str(u.path)))[:SIZES[model]["n"]]
-    return Tacotron2Task(Tacotron2Config.named("tiny")), utterances, utterances[:2], dict(frame_budget=1200, max_batch=6)
+    return Tacotron2Task("tiny"), utterances, utterances[:2], dict(frame_budget=1200, max_batch=6)
 
 
 def hang_in_save(where, number):
