@@ -43,11 +43,14 @@ def parse_mix(text: str) -> dict[str, float]:
 
 def explain(text: str):
     "Print what the text front end does to `text`, rule by rule."
-    from emotts_nb.text import pronounce
-    from emotts_nb.text.numbers import normalize
+    from emotts_nb.text.numbers import normalize_trace
+    from emotts_nb.text.pronounce import explain as rules
 
-    print(f"written     {text}\nnormalised  {normalize(text)}")
-    for rule, before, after in pronounce.explain(normalize(text)): print(f"rule {rule:12} {before} → {after}")
+    normalised, steps = normalize_trace(text)
+    print(f"written     {text}")
+    for s in steps: print(f"{s.rule:26} {s.written} → {s.spoken}")
+    print(f"normalised  {normalised}")
+    for rule, before, after in rules(normalised): print(f"rule {rule:21} {before} → {after}")
 
 
 def say(args):

@@ -91,7 +91,7 @@ def data_path() -> Path:
     else:
         here = Path.cwd()
         roots = [p for p in (here, *here.parents) if (p / "settings.ini").exists()]
-        places = [r / "data" for r in (*roots, Path(__file__).parents[1])] if "__file__" in globals() else [r / "data" for r in roots]
+        places = [r / "data" for r in (*roots, Path(str(files("emotts_nb"))).parent)]
     for p in places:
         if p.is_dir(): return p
     raise EmottsError("the course's data folder is not here: clone the repository, or set EMOTTS_DATA to its data folder")

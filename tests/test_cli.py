@@ -80,7 +80,10 @@ def test_train_names_a_wave_that_cannot_be_read(tmp_path):
     numbers = "일이삼사오육칠팔구십"
     for i in numbers: (tmp_path / f"{i}.wav").write_bytes(b"RIFF and then nothing")
     (tmp_path / "list.txt").write_text("".join(f"{i}.wav|문장 {i}.|nari|happy\n" for i in numbers), encoding="utf-8")
-    fails(*train(tmp_path / "list.txt", tmp_path / "run"), naming=".wav")
+    run = tmp_path / "run"
+    done = emotts(*train(tmp_path / "list.txt", run))
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+    assert any(f"{i}.wav" in done.stderr for i in numbers) and not run.exists()
 
 
 def test_digest_of_no_run(tmp_path): fails("digest", tmp_path, naming=str(tmp_path))

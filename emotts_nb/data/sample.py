@@ -7,7 +7,7 @@ Docs: https://emotts-nb.github.io/emotts_nb/data.sample.html.md"""
 # %% auto #0
 __all__ = ['SPEAK', 'INSTALL', 'VOICE', 'SPEAKER', 'WORDS_PER_MINUTE', 'SAMPLE_RATE', 'MANNERS', 'RATIOS', 'WANDER',
            'NEVER_NEGATIVE', 'FRAME', 'MARGIN', 'LEVEL', 'CEILING', 'RECIPE', 'KINDS', 'Sentence', 'read_sentences',
-           'generator_missing', 'espeak', 'espeak_spelling', 'Manner', 'draw_manner', 'Reading', 'analyse', 'smooth',
+           'generator_missing', 'espeak', 'espeak_spelling', 'Manner', 'draw_manner', 'Analysis', 'analyse', 'smooth',
            'stretch', 'render', 'trim', 'set_level', 'make_utterance', 'plan_corpus', 'make_corpus', 'sample_path',
            'read_alignment', 'letters', 'sample_sentences']
 
@@ -202,7 +202,7 @@ FRAME = .005  # WORLD's frame period in seconds
 
 
 @dataclass(frozen=True)
-class Reading:
+class Analysis:
     "A machine's plain reading, taken apart by WORLD."
     f0: np.ndarray  # (frames,) Hz, 0 where unvoiced
     envelope: np.ndarray  # (frames, bins) power spectrum of the vocal tract
@@ -211,14 +211,14 @@ class Reading:
     version: str  # espeak-ng's
 
 
-def analyse(spoken: str) -> Reading:
+def analyse(spoken: str) -> Analysis:
     "Read a text and take the sound apart into pitch, envelope and noisiness."
     wav, phones, version = espeak(espeak_spelling(spoken))
     world = _pyworld()
     f0, times = world.dio(wav, SAMPLE_RATE, f0_floor=60, f0_ceil=400, frame_period=1000 * FRAME)
     f0 = world.stonemask(wav, f0, times, SAMPLE_RATE)
     envelope = world.cheaptrick(wav, f0, times, SAMPLE_RATE)
-    return Reading(f0, envelope, world.d4c(wav, f0, times, SAMPLE_RATE), tuple(phones), version)
+    return Analysis(f0, envelope, world.d4c(wav, f0, times, SAMPLE_RATE), tuple(phones), version)
 
 # %% ../../nbs/33_data.sample.ipynb #9d2125bf
 def smooth(x: np.ndarray, n: int) -> np.ndarray:
@@ -227,7 +227,7 @@ def smooth(x: np.ndarray, n: int) -> np.ndarray:
     return np.convolve(np.pad(x, n // 2, mode="edge"), window / window.sum(), "valid")
 
 
-def stretch(reading: Reading, rate: float) -> Reading:
+def stretch(reading: Analysis, rate: float) -> Analysis:
     "The same reading, `rate` times as fast: every frame is interpolated between its old neighbours."
     n = len(reading.f0)
     at = np.linspace(0, n - 1, max(2, round(n / rate)))
@@ -238,11 +238,11 @@ def stretch(reading: Reading, rate: float) -> Reading:
     log_f0 = np.interp(at, voiced, np.log(reading.f0[voiced])) if len(voiced) else np.zeros(len(at))
     f0 = np.where(reading.f0[np.round(at).astype(int)] > 0, np.exp(log_f0), 0.)
     phones = tuple((start / rate, phone) for start, phone in reading.phones)
-    return Reading(f0, np.exp(mix(np.log(reading.envelope + 1e-16))), mix(reading.aperiodicity), phones, reading.version)
+    return Analysis(f0, np.exp(mix(np.log(reading.envelope + 1e-16))), mix(reading.aperiodicity), phones, reading.version)
 
 # %% ../../nbs/33_data.sample.ipynb #c0db28d8
 def render(
-    reading: Reading,
+    reading: Analysis,
     manner: Manner,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, list[tuple[float, str]], np.ndarray]:  # Sound (samples,), phones with starts, F0 (frames of 5 ms) it was made with
@@ -309,7 +309,7 @@ RECIPE = 1  # raise it when the same parameters give other sound
 
 
 def make_utterance(
-    reading: Reading,
+    reading: Analysis,
     manner: Manner,
     rng: np.random.Generator,
     ceiling: float = CEILING["wav"],  # Highest sample

@@ -347,10 +347,11 @@ def join_batchnorm(modules: dict[str, nn.Module]):
 # %% ../../nbs/40_training.trainer.ipynb #b84db79e
 class Run:
     "A task, its data and its folder; `train` is the way in."
-    def __init__(self, task: Task, train_utterances, valid_utterances, run_dir, steps, seed, plan: BatchPlan, *,
+    def __init__(self, task: Task, train_utterances, lengths, valid_utterances, run_dir, steps, seed, plan: BatchPlan, *,
                  workers=0, start_method=None, micro_batches=1, frame_limit=None, bad_share=0.05, ema=None, keep=3, mirror=None,
                  max_bytes=None, device=None, mixed_precision="no", log=print):
-        self.task, self.train_utterances, self.valid_utterances = task, list(train_utterances), list(valid_utterances)
+        self.task, self.lengths = task, lengths
+        self.train_utterances, self.valid_utterances = list(train_utterances), list(valid_utterances)
         self.run_dir, self.steps, self.seed, self.plan, self.log = Path(run_dir), steps, seed, plan, log
         self.workers, self.start_method, self.micro_batches, self.ema_decay = workers, start_method, micro_batches, ema
         self.config = dict(seed=seed, steps=steps, micro_batches=micro_batches, ema=ema, mixed_precision=mixed_precision)
@@ -380,7 +381,6 @@ class Run:
         facts = task.facts() if hasattr(task, "facts") else dict(symbols=SYMBOLS)
         self.about = _plain(dict(name=task.name, config=task.config, facts=facts))
         self.data = fingerprint(self.train_utterances)
-        self.lengths = [task.lengths(u) for u in self.train_utterances]
         self.emotions = [u.emotion for u in self.train_utterances]
         self.train_data, self.valid_data = (Batches(reader, u, self.seed) for u in (self.train_utterances, self.valid_utterances))
 
@@ -961,6 +961,7 @@ def train(
     "Train `task` until `steps`, or until told to stop; whatever ends it, calling it again goes on from the last checkpoint."
     if not train_utterances: raise EmottsError("there is nothing to train on: the training filelist is empty")
     if threads: torch.set_num_threads(threads)
+    lengths = [task.lengths(u) for u in train_utterances]  # a recording that cannot be read ends it here, before there is a folder
     run_dir = Path(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     settings = dict(steps=steps, seed=seed, frame_budget=frame_budget, max_batch=max_batch, balance=balance, micro_batches=micro_batches,
@@ -968,7 +969,7 @@ def train(
                     mixed_precision=mixed_precision)
     diary = Diary(run_dir, int(os.environ.get("RANK", 0)) == 0)
     with lock(run_dir) if diary.active else nullcontext(), StopSignals() as signals:
-        run = Run(task, train_utterances, valid_utterances, run_dir, steps, seed, BatchPlan(frame_budget, max_batch, balance),
+        run = Run(task, train_utterances, lengths, valid_utterances, run_dir, steps, seed, BatchPlan(frame_budget, max_batch, balance),
                   workers=workers, start_method=start_method, micro_batches=micro_batches, frame_limit=frame_limit, bad_share=bad_share,
                   ema=ema, keep=keep, mirror=mirror, max_bytes=max_bytes, device=device, mixed_precision=mixed_precision, log=diary.log)
         run.start(init_from)
