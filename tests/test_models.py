@@ -27,7 +27,8 @@ def task(request):
 def batch(task):
     rng = np.random.default_rng(0)
     def one(i, tokens, frames):
-        return dict(text=rng.integers(2, 73, tokens), mel=(2 * rng.standard_normal((80, frames)) - 5).astype(np.float32), emotion=i % 7 - 1)
+        return dict(text=rng.integers(2, 73, tokens), mel=(2 * rng.standard_normal((80, frames)) - 5).astype(np.float32), emotion=i % 7 - 1,
+                    prosody=rng.standard_normal(4).astype(np.float32))
     return task.collate([one(i, *n) for i, n in enumerate(LENGTHS)]) | dict(seed=torch.arange(100, 100 + len(LENGTHS)))
 
 
@@ -118,7 +119,7 @@ def test_learning_rate_and_ramp():
     r = Recipe()
     assert r.rate(0, 1000) == pytest.approx(r.learning_rate / 100)
     assert r.rate(200, 1000) == r.learning_rate and r.rate(999, 1000) == pytest.approx(r.end * r.learning_rate)
-    assert [r.emotion_scale(s) for s in (0, 500, 750, 1000, 5000)] == pytest.approx([.1, .1, .55, 1, 1])
+    assert [r.ramp(s) for s in (0, 500, 750, 1000, 5000)] == pytest.approx([.1, .1, .55, 1, 1])
 
 
 @pytest.mark.parametrize("preset", ["tiny", "full", "original"])
@@ -128,7 +129,7 @@ def test_nothing_leaves_the_device(preset):
     ones = torch.ones(2, dtype=torch.long)
     batch = dict(text=torch.ones(2, 5, dtype=torch.long), text_length=ones, mel=torch.ones(2, 80, 12), mel_length=ones, emotion=ones)
     batch = {k: v.to("meta") for k, v in batch.items()}
-    parts = loss_parts(model, model(*batch.values()), batch, Recipe(), 0)
+    parts = loss_parts(model, model(*batch.values()), batch | dict(prosody=torch.ones(2, 4, device="meta")), Recipe(), 0)
     sum(scale * s for s, scale in parts.values() if scale).backward()
     assert all(p.grad.device.type == "meta" for p in model.parameters() if p.grad is not None)
 

@@ -39,7 +39,9 @@ from emotts_nb.models.layers import (
     shift_sum,
 )
 from emotts_nb.models.style import (
+    PROSODY,
     OriginalReferenceEncoder,
+    ProsodyHeads,
     ReferenceEncoder,
     ReferenceEncoder2d,
     StyleLatent,
@@ -47,6 +49,7 @@ from emotts_nb.models.style import (
     kl_divergence,
     kl_penalty,
     kl_weight,
+    prosody_figures,
 )
 from ..text.symbols import N_SYMBOLS, SYMBOLS, text_to_ids
 
@@ -66,6 +69,7 @@ class Tacotron2Config:
     z_dim: int = 16  # 0: no style
     style_gates: bool = True  # the latent also reaches the gates of both LSTMs
     emotion_prior: bool = False  # the latent's prior has a learned mean for each emotion
+    prosody: bool = False  # heads read pitch, liveliness, pace and energy off the latent
     reduction: int = 3  # frames per decoder step
     prenet_dim: int = 128
     prenet_dropout: float = 0.5  # on at inference too
@@ -105,12 +109,13 @@ class Tacotron2Config:
 # %% ../../nbs/52_models.tacotron2.ipynb #a5c66388
 _FULL = dict(embedding_dim=512, encoder_dim=512, encoder_dropout=0.5, reference="2d", reference_dim=256, z_dim=32, reduction=1,
              prenet_dim=256, attention_rnn_dim=1024, attention_dim=128, location_filters=32, location_kernel=31, decoder_rnn_dim=1024,
-             prior=(0.7, 0.25, 0.05), recurrent_dropout=0.1, output_dropout=0.0, postnet_dim=512, postnet_layers=5, postnet_dropout=0.5)
-_ORIGINAL = dict(_FULL, prior=(), style_gates=False, original=True, n_symbols=80)
+             prior=(0.7, 0.25, 0.05), recurrent_dropout=0.1, output_dropout=0.0, postnet_dim=512, postnet_layers=5, postnet_dropout=0.5,
+             prosody=True)
+_ORIGINAL = dict(_FULL, prosody=False, prior=(), style_gates=False, original=True, n_symbols=80)
 PRESETS = {
     "tiny": dict(embedding_dim=64, encoder_dim=64, encoder_layers=2, reference_dim=48, z_dim=8, reduction=4, prenet_dim=64,
-                 attention_rnn_dim=128, attention_dim=32, location_kernel=15, decoder_rnn_dim=128, postnet_dim=32),
-    "small": {},
+                 attention_rnn_dim=128, attention_dim=32, location_kernel=15, decoder_rnn_dim=128, postnet_dim=32, prosody=True),
+    "small": dict(prosody=True),
     "full": _FULL,
     "original": _ORIGINAL,
     "original-nvidia": dict(_ORIGINAL, z_dim=0, n_symbols=148),
@@ -269,6 +274,7 @@ class Tacotron2(nn.Module):
         if c.original:  # stored in the public checkpoints, used by nothing
             self.unused = nn.ModuleDict(dict(speaker=nn.Linear(1, 16), emotion=nn.Linear(c.n_emotions, 16))).requires_grad_(False)
         else: self.emotion_head = nn.Linear(c.z_dim, c.n_emotions)
+        if c.prosody: self.prosody_heads = ProsodyHeads(c.z_dim)
         if c.emotion_prior: self.prior_mean = nn.Parameter(torch.zeros(c.n_emotions, c.z_dim))
 
     def normalise(self, mel: Tensor) -> Tensor:  # (batch, n_mels, frames)
@@ -519,12 +525,13 @@ class Recipe:
     emotion_weight: float = 1.0  # of the classifier on the latent
     emotion_weight_start: float = 0.1
     emotion_ramp: tuple[int, int] = (500, 1000)  # steps over which it grows
+    prosody_weight: float = 1.0  # of the heads on the latent, if the model has them; grows like the classifier's
 
-    def emotion_scale(self, step: int) -> float:
-        "The classifier's weight at a step."
+    def ramp(self, step: int) -> float:
+        "The share at a step of the weights of classifier and heads."
         start, end = self.emotion_ramp
         t = min(max((step - start) / (end - start), 0.), 1.)
-        return self.emotion_weight * (self.emotion_weight_start + (1 - self.emotion_weight_start) * t)
+        return self.emotion_weight_start + (1 - self.emotion_weight_start) * t
 
     def rate(self, step: int, total_steps: int) -> float:
         "The learning rate: warm-up, flat, cosine."
@@ -560,11 +567,11 @@ def loss_parts(
     parts["guided"] = (((out.alignment * penalty).sum(2) * t["steps"]).sum(), recipe.guided_weight)
     parts["mel_l1"] = ((after.detach() * model.mel_std[:, None]).abs().sum(), 0.)
     parts["focus"] = ((out.alignment.detach().amax(2) * t["steps"]).sum(), 0.)
-    return parts | style_parts(out, batch, recipe, step)
+    return parts | style_parts(model, out, batch, recipe, step)
 
 
-def style_parts(out, batch, recipe, step):
-    "The latent's parts: KL beyond its capacity, and telling the emotion."
+def style_parts(model, out, batch, recipe, step):
+    "The latent's parts: KL beyond its capacity, telling the emotion and the prosody."
     parts, emotion = {}, batch["emotion"]
     if out.mu is not None:
         kl = kl_divergence(out.mu, out.logvar, out.prior_mean)
@@ -573,7 +580,10 @@ def style_parts(out, batch, recipe, step):
     if out.emotion_logit is not None:
         told = F.cross_entropy(out.emotion_logit, emotion, ignore_index=-1, reduction="sum")
         right = (out.emotion_logit.argmax(1) == emotion).float().sum()
-        parts |= {"emotion": (told, recipe.emotion_scale(step)), "emotion_right": (right, 0.)}
+        parts |= {"emotion": (told, recipe.emotion_weight * recipe.ramp(step)), "emotion_right": (right, 0.)}
+    if model.config.prosody:
+        wrong = model.prosody_heads.error(out.z, batch["prosody"])
+        parts["prosody"] = (wrong.sum(), recipe.prosody_weight * recipe.ramp(step))
     return parts
 
 
@@ -583,27 +593,30 @@ def part_weights(batch: dict, config: Tacotron2Config) -> dict[str, float]:
     cells, steps = int(t["frames"].sum()) * config.n_mels, int(t["steps"].sum())
     n, known = len(batch["text"]), max(1, int((batch["emotion"] >= 0).sum()))
     stops = int(t["stop_steps"].sum())
-    return dict(mel=cells, mel_l1=cells, stop=stops, guided=steps, focus=steps, kl=n, kl_nats=n, emotion=known, emotion_right=known)
+    return dict(mel=cells, mel_l1=cells, stop=stops, guided=steps, focus=steps, kl=n, kl_nats=n, emotion=known, emotion_right=known,
+                prosody=n * len(PROSODY))
 
 # %% ../../nbs/52_models.tacotron2.ipynb #469654cf
 class MelReader:
     "Utterances as ids and mels, kept in memory as half precision after the first time."
-    def __init__(self, spec: MelSpec, reduction: int, cache_mb: int = 2000):
-        self.spec, self.reduction, self.silence = spec, reduction, float(spec.silence)
+    def __init__(self, spec: MelSpec, reduction: int, prosody: bool = False, cache_mb: int = 2000):
+        self.spec, self.reduction, self.silence, self.prosody = spec, reduction, float(spec.silence), prosody
         self.room, self.kept = cache_mb * 2**20, {}
 
     def _load(self, u):
-        mel = self.spec(load_wav(u.path, self.spec.sample_rate)[0]).astype(np.float16)  # always rounded, kept or not
-        return np.array(text_to_ids(u.text)), mel
+        wav, ids = load_wav(u.path, self.spec.sample_rate)[0], np.array(text_to_ids(u.text))
+        mel = self.spec(wav).astype(np.float16)  # always rounded, kept or not
+        return ids, mel, prosody_figures(wav, self.spec.sample_rate, mel, len(ids)) if self.prosody else None
 
     def sample(self, utterance, rng=None) -> dict:
-        "text (tokens,), mel (n_mels, frames) float32, emotion id or -1."
+        "text (tokens,), mel (n_mels, frames) float32, emotion id or -1; prosody (4,) if asked for."
         key = str(utterance.path), utterance.text
         item = self.kept.get(key) or self._load(utterance)
         if key not in self.kept and self.room > item[1].nbytes:
             self.kept[key], self.room = item, self.room - item[1].nbytes
         emotion = -1 if utterance.emotion is None else emotion_id(utterance.emotion)
-        return dict(text=item[0], mel=item[1].astype(np.float32), emotion=emotion)
+        told = dict(prosody=item[2]) if self.prosody else {}
+        return dict(text=item[0], mel=item[1].astype(np.float32), emotion=emotion, **told)
 
     def collate(self, samples: list[dict]) -> dict[str, Tensor]:
         "Padded tensors: text with 0, mel with silence, at least two steps of it."
@@ -614,8 +627,9 @@ class MelReader:
         for i, s in enumerate(samples):
             text[i, :len(s["text"])], mel[i, :, :s["mel"].shape[1]] = s["text"], s["mel"]
         text_length, mel_length = (torch.tensor([s[k].shape[-1] for s in samples]) for k in ("text", "mel"))
+        told = dict(prosody=torch.from_numpy(np.stack([s["prosody"] for s in samples]))) if self.prosody else {}
         return dict(text=torch.from_numpy(text), text_length=text_length, mel=torch.from_numpy(mel), mel_length=mel_length,
-                    emotion=torch.tensor([s["emotion"] for s in samples]))
+                    emotion=torch.tensor([s["emotion"] for s in samples]), **told)
 
 # %% ../../nbs/52_models.tacotron2.ipynb #4ae3d45f
 class Tacotron2Task:
@@ -639,7 +653,7 @@ class Tacotron2Task:
             self.model = Tacotron2(config)
         plain = _json(asdict(self.recipe))
         self.config = dict(preset=preset, model=config.to_dict(), recipe=plain, mel_spec=self.spec.to_dict(), seed=seed)
-        self.clip, self.reader = self.recipe.clip, MelReader(self.spec, config.reduction)
+        self.clip, self.reader = self.recipe.clip, MelReader(self.spec, config.reduction, config.prosody)
         self.adam = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], lr=self.recipe.learning_rate,
                                       betas=self.recipe.betas, weight_decay=self.recipe.weight_decay, fused=True)
 
@@ -659,12 +673,15 @@ class Tacotron2Task:
     def split(self, batch, n): return [{k: v[i::n] for k, v in batch.items()} for i in range(n)]
 
     def prepare(self, train_utterances):
-        "Mean and spread of every mel band over (at most 400 of) the training utterances."
+        "Mean and spread of every mel band, and of each prosodic figure, over (at most 400 of) the training utterances."
         some = train_utterances[::max(1, len(train_utterances) // 400)]
-        sums, squares, n = 0., 0., 0
+        sums, squares, n, figures = 0., 0., 0, []
         for u in some:
-            mel = self.sample(u)["mel"].astype(np.float64)
+            sample = self.sample(u)
+            mel = sample["mel"].astype(np.float64)
             sums, squares, n = sums + mel.sum(1), squares + (mel**2).sum(1), n + mel.shape[1]
+            if self.model.config.prosody: figures.append(sample["prosody"])
+        if figures: self.model.prosody_heads.fit_scale(np.stack(figures))
         mean = sums / n
         std = np.sqrt(np.maximum(squares / n - mean**2, 1e-4))
         for buffer, value in (self.model.mel_mean, mean), (self.model.mel_std, std): buffer.copy_(torch.from_numpy(value))
@@ -761,7 +778,7 @@ def validate(
         seen.append((batch if len(seen) < free_batches else None, out if not seen else None, out.mu, out.logvar, batch["emotion"], orders))
     scalars = {k: v / totals[k] for k, v in sums.items()}
     r = self.recipe
-    final = dict(mel=1., stop=r.stop_weight, guided=r.guided_weight, emotion=r.emotion_weight)
+    final = dict(mel=1., stop=r.stop_weight, guided=r.guided_weight, emotion=r.emotion_weight, prosody=r.prosody_weight)
     scalars["loss"] = sum(w * scalars.get(k, 0.) for k, w in final.items())
     orders = [o for s in seen for o in s[5]]
     scalars["in_order"] = float(np.mean([o.good for o in orders])) if orders else 0.
