@@ -88,14 +88,18 @@ class Tacotron2Config:
     original: bool = False  # compute exactly what the public checkpoints' code computes, faults included
 
     @classmethod
+    def presets(cls) -> dict[str, dict]: return PRESETS
+
+    @classmethod
     def named(
         cls,
         name: str,  # tiny (tests), small (one CPU core, hours), full (the papers' sizes), original, original-nvidia
         **changes,  # Fields to change
     ) -> "Tacotron2Config":
         "A preset; raises `EmottsError` for one that does not exist."
-        if name not in PRESETS: raise EmottsError(f"Tacotron 2 has no preset {name!r}: use one of {', '.join(PRESETS)}")
-        return cls(**{**PRESETS[name], **changes})
+        known = cls.presets()
+        if name not in known: raise EmottsError(f"there is no preset {name!r}: use one of {', '.join(known)}")
+        return cls(**{**known[name], **changes})
 
     @classmethod
     def from_dict(cls, d: dict) -> "Tacotron2Config":
@@ -249,7 +253,7 @@ class Tacotron2(nn.Module):
     def __init__(self, config: Tacotron2Config):
         super().__init__()
         self.config = c = config
-        self.encoder, self.prenet, self.attention = TextEncoder(c), Prenet(c), Attention(c)
+        self.encoder, self.prenet, self.attention = self.make_encoder(c), Prenet(c), Attention(c)
         self.attention_lstm = LSTM(c.prenet_dim + c.encoder_dim, c.attention_rnn_dim)
         with torch.no_grad():  # the context speaks louder than the last frame
             self.attention_lstm.weight_ih[:, :c.prenet_dim].uniform_(-1, 1).div_(math.sqrt(c.prenet_dim))
@@ -257,17 +261,23 @@ class Tacotron2(nn.Module):
         self.decoder_lstm = LSTM(c.attention_rnn_dim + c.encoder_dim, c.decoder_rnn_dim)
         self.mel_out = nn.Linear(c.decoder_rnn_dim + c.encoder_dim, c.n_mels * c.reduction)
         self.stop_out = nn.Linear(c.decoder_rnn_dim + c.encoder_dim, 1)
-        self.postnet = Postnet(c)
+        self.postnet = self.make_postnet(c)
         if c.z_dim: self._add_style(c)
         self.register_buffer("mel_mean", torch.zeros(c.n_mels))
         self.register_buffer("mel_std", torch.ones(c.n_mels))
 
-    def _add_style(self, c):
+    def make_encoder(self, c) -> nn.Module: return TextEncoder(c)
+    def make_postnet(self, c) -> nn.Module: return Postnet(c)
+
+    def make_style(self, c) -> tuple[nn.Module, nn.Module]:
+        "What reads a recording's style, and what adds it to the memory."
         if c.original: encoder = OriginalReferenceEncoder(c.n_mels, dim=c.reference_dim)
         elif c.reference == "2d": encoder = ReferenceEncoder2d(c.n_mels, dim=c.reference_dim)
         else: encoder = ReferenceEncoder(c.n_mels, c.reference_dim)
-        self.style = StyleLatent(encoder, c.z_dim, None if c.original else (-8., 4.))
-        self.style_memory = nn.Linear(c.z_dim, c.encoder_dim)
+        return StyleLatent(encoder, c.z_dim, None if c.original else (-8., 4.)), nn.Linear(c.z_dim, c.encoder_dim)
+
+    def _add_style(self, c):
+        self.style, self.style_memory = self.make_style(c)
         if c.style_gates:
             self.style_attention = nn.Linear(c.z_dim, 4 * c.attention_rnn_dim, bias=False)
             self.style_decoder = nn.Linear(c.z_dim, 4 * c.decoder_rnn_dim, bias=False)
@@ -288,6 +298,11 @@ class Tacotron2(nn.Module):
     def encode_style(self, mel: Tensor, mel_length: Tensor) -> tuple[Tensor, Tensor]:
         "Mean and log variance of each recording's latent, (batch, z_dim) each."
         return self.style(self.normalise(mel), mel_length)
+
+    def draw_style(self, mel, mel_length):
+        "Mean, log variance and, while training, a sample of the latent; `mel` is normalised."
+        mu, logvar = self.style(mel, mel_length)
+        return mu, logvar, mu + randn_like_keyed(mu) * (.5 * logvar).exp() if self.training else mu
 
     def memory(self, text, text_length, z):
         "Memory with style, its mask, and the style's part in the gates of both LSTMs."
@@ -334,9 +349,7 @@ def forward(
     c, r, wanted = self.config, self.config.reduction, mel.shape[2]
     mel = self.normalise(F.pad(mel, (0, -wanted % r), value=c.silence))
     mu = logvar = None
-    if z is None and c.z_dim:
-        mu, logvar = self.style(mel, mel_length)
-        z = mu + randn_like_keyed(mu) * (.5 * logvar).exp() if self.training else mu
+    if z is None and c.z_dim: mu, logvar, z = self.draw_style(mel, mel_length)
     memory, mask, z_attention, z_decoder = self.memory(text, text_length, z)
     before = torch.cat([torch.zeros_like(mel[:, :, :1]), mel[:, :, r - 1:-1:r]], 2).permute(2, 0, 1)  # (steps, batch, n_mels)
     lstm, p = self.attention_lstm, c.prenet_dim
@@ -573,7 +586,7 @@ def loss_parts(
 def style_parts(model, out, batch, recipe, step):
     "The latent's parts: KL beyond its capacity, telling the emotion and the prosody."
     parts, emotion = {}, batch["emotion"]
-    if out.mu is not None:
+    if out.logvar is not None:
         kl = kl_divergence(out.mu, out.logvar, out.prior_mean)
         weight = kl_weight(step, recipe.kl_schedule, recipe.kl_weight, recipe.kl_start, recipe.kl_length)
         parts |= {"kl": (kl_penalty(kl, recipe.kl_capacity, recipe.free_bits).sum(), weight), "kl_nats": (kl.detach().sum(), 0.)}
@@ -634,7 +647,7 @@ class MelReader:
 # %% ../../nbs/52_models.tacotron2.ipynb #4ae3d45f
 class Tacotron2Task:
     "Trains a `Tacotron2`: what the trainer drives."
-    name = "tacotron2"
+    name, model_class, config_class = "tacotron2", Tacotron2, Tacotron2Config
 
     def __init__(
         self,
@@ -645,12 +658,12 @@ class Tacotron2Task:
         seed: int = 0,  # Of the initial weights
     ):
         self.spec = MelSpec.named(mel_spec) if isinstance(mel_spec, str) else MelSpec.from_dict(mel_spec)
-        config = Tacotron2Config.named(preset, **{k: tuple(v) if isinstance(v, list) else v for k, v in (model or {}).items()})
+        config = self.config_class.named(preset, **{k: tuple(v) if isinstance(v, list) else v for k, v in (model or {}).items()})
         config = replace(config, n_mels=self.spec.n_mels, silence=float(self.spec.silence))
         self.recipe = Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in (recipe or {}).items()})
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(named_seed("tacotron2", seed))
-            self.model = Tacotron2(config)
+            torch.manual_seed(named_seed(self.name, seed))
+            self.model = self.model_class(config)
         plain = _json(asdict(self.recipe))
         self.config = dict(preset=preset, model=config.to_dict(), recipe=plain, mel_spec=self.spec.to_dict(), seed=seed)
         self.clip, self.reader = self.recipe.clip, MelReader(self.spec, config.reduction, config.prosody)
@@ -686,6 +699,8 @@ class Tacotron2Task:
         std = np.sqrt(np.maximum(squares / n - mean**2, 1e-4))
         for buffer, value in (self.model.mel_mean, mean), (self.model.mel_std, std): buffer.copy_(torch.from_numpy(value))
 
+    def parts(self, out, batch, step): return loss_parts(self.model, out, batch, self.recipe, step)
+
     def run(self, batch):
         "The model's output for a batch."
         return self.model(batch["text"], batch["text_length"], batch["mel"], batch["mel_length"], batch["emotion"])
@@ -693,7 +708,7 @@ class Tacotron2Task:
     def loss(self, batch, step):
         "Parts as (sum, scale); noise belongs to the samples when the batch has a `seed` for each."
         with keyed_randomness(batch["seed"]) if "seed" in batch else nullcontext(): out = self.run(batch)
-        return loss_parts(self.model, out, batch, self.recipe, step)
+        return self.parts(out, batch, step)
 
 
 def _json(d): return {k: list(v) if isinstance(v, tuple) else v for k, v in d.items()}
@@ -772,7 +787,7 @@ def validate(
     model.eval()
     for batch in batches:
         out, weights = self.run(batch), self.weights(batch)
-        for k, (value, _) in loss_parts(model, out, batch, self.recipe, step).items():
+        for k, (value, _) in self.parts(out, batch, step).items():
             sums[k], totals[k] = sums.get(k, 0.) + float(value), totals.get(k, 0) + weights[k]
         orders = self._readings(out.alignment, last_step(batch["mel_length"], model.config.reduction) + 1, batch["text_length"])
         seen.append((batch if len(seen) < free_batches else None, out if not seen else None, out.mu, out.logvar, batch["emotion"], orders))
@@ -784,15 +799,21 @@ def validate(
     scalars["in_order"] = float(np.mean([o.good for o in orders])) if orders else 0.
     mus, emotions, messages = None, torch.cat([s[4] for s in seen]).cpu(), []
     if model.config.z_dim:
-        mu, logvar = (torch.cat([s[i] for s in seen]) for i in (2, 3))
-        alarm = collapse_alarm(mu, kl_divergence(mu, logvar))
-        scalars["collapsed"], mus = float(alarm is not None), mu
+        mus = torch.cat([s[2] for s in seen])
+        alarm = self.alarm(mus, [s[3] for s in seen])
+        scalars["collapsed"] = float(alarm is not None)
         messages += [alarm] if alarm else []
     free = [self._free(s[0], mus, emotions) for s in seen[:free_batches]]
     for k in free[0][1]: scalars[f"free_{k}"] = float(np.concatenate([f[1][k] for f in free]).mean())
     figures = _validation_figures(self, seen[0][0], seen[0][1], free[0][0], None if mus is None else mus.cpu().numpy(), emotions.numpy())
     model.train(mode)
     return dict(scalars=scalars, figures=figures, audio=self._listen(free[0][0]), messages=messages)
+
+
+@patch
+def alarm(self: Tacotron2Task, mus, logvars) -> str | None:
+    "A sentence when the latent has died."
+    return collapse_alarm(mus, kl_divergence(mus, torch.cat(logvars)))
 
 
 @patch
