@@ -138,7 +138,7 @@ def griffin_lim_magnitude(
     "Sound from a full magnitude spectrogram; raises `EmottsError` for a wrong shape, no frames or values that are no magnitudes."
     magnitude, bins = torch.as_tensor(magnitude).float(), spec.n_fft // 2 + 1
     if magnitude.ndim != 2 or magnitude.shape[0] != bins or not magnitude.shape[1]:
-        raise EmottsError(f"Griffin-Lim needs magnitudes of shape ({bins}, frames), but this is {tuple(magnitude.shape)}: give one utterance")
+        raise EmottsError(f"Griffin-Lim needs magnitudes of shape ({bins}, frames), not {tuple(magnitude.shape)}: give one utterance")
     if not (magnitude.isfinite().all() and magnitude.min() >= 0 and magnitude.max() < 1e6):
         raise EmottsError("these values are no magnitudes (NaN, infinite, negative or huge): undo the logarithm first")
     *_, wav = _rounds(magnitude, spec, n_iter, momentum, seed)

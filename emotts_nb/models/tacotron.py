@@ -123,8 +123,8 @@ class TacotronConfig(Tacotron2Config):
     @classmethod
     def presets(cls) -> dict[str, dict]:
         "tiny (tests), small (one CPU core, hours), small-mel (small without the full spectrum), full (the paper's sizes, r = 2)."
-        tiny = dict(embedding_dim=48, encoder_dim=64, encoder_bank=3, encoder_dropout=.2, reference_dim=32, z_dim=20, n_heads=2, token_dim=24,
-                    reduction=4, prenet_dim=48, attention_rnn_dim=96, attention_dim=24, location_kernel=15, decoder_rnn_dim=96, postnet_dim=24,
+        tiny = dict(embedding_dim=48, encoder_dim=64, encoder_bank=3, reference_dim=32, z_dim=20, n_heads=2, token_dim=24, reduction=4,
+                    prenet_dim=48, attention_rnn_dim=96, attention_dim=24, location_kernel=15, decoder_rnn_dim=96, postnet_dim=24,
                     linear_dim=16, linear_bank=2)
         full = dict(embedding_dim=256, encoder_dim=256, encoder_bank=16, encoder_dropout=.5, reference_dim=128, token_dim=64, reduction=2,
                     prenet_dim=256, attention_rnn_dim=256, attention_dim=256, decoder_rnn_dim=512, postnet_dim=256, postnet_layers=5,
@@ -165,7 +165,8 @@ class Tacotron(Tacotron2):
     def __init__(self, config: TacotronConfig):
         super().__init__(config)
         if bins := config.linear_bins:
-            self.linear_net, self.linear_out = CBHG(config.n_mels, config.linear_dim, config.linear_bank), nn.Linear(2 * config.linear_dim, bins)
+            self.linear_net = CBHG(config.n_mels, config.linear_dim, config.linear_bank)
+            self.linear_out = nn.Linear(2 * config.linear_dim, bins)
             self.register_buffer("linear_mean", torch.zeros(bins))
             self.register_buffer("linear_std", torch.ones(bins))
 
@@ -231,7 +232,7 @@ class TacotronTask(Tacotron2Task):
         super().__init__(preset, **options)
         config, bins = self.model.config, self.spec.n_fft // 2 + 1
         if config.linear_bins not in (0, bins):
-            raise EmottsError(f"linear_bins is {config.linear_bins}, but the mel spec has {bins} frequencies: use {bins}, or 0 for mels only")
+            raise EmottsError(f"linear_bins is {config.linear_bins}, but the mel spec has {bins} frequencies: use that, or 0 for mels only")
         if config.linear_bins: self.reader = SpectrumReader(self.spec, config.reduction, config.prosody)
 
     def prepare(self, train_utterances):
@@ -260,4 +261,5 @@ class TacotronTask(Tacotron2Task):
         "A sentence when every recording asks for the same tokens."
         spread = float(mus.std(0).max()) if len(mus) > 1 else 1.
         if spread > .01: return None
-        return f"the style tokens have collapsed: their weights differ by {spread:.4f} at most between recordings; train longer or raise emotion_weight"
+        state = f"their weights differ by {spread:.4f} at most between recordings"
+        return f"the style tokens have collapsed: {state}; train longer or raise emotion_weight"
