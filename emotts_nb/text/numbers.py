@@ -25,7 +25,7 @@ __all__ = ['NATIVE', 'SINO', 'JOINED', 'COUNTERS', 'TAIL', 'UP_TO', 'RULES', 'DI
 import re
 import unicodedata
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import NamedTuple
 
 import jamo
@@ -189,6 +189,7 @@ class Rule(NamedTuple):
     pattern: re.Pattern
     read: Callable
     then: str  # One of these must follow the first run of digits; `""`: anything may
+    run: tuple[int, int]  # How long the first run of digits may be
 
 # %% ../../nbs/11_text.numbers.ipynb #ba935dea
 RULES: dict[str, list[Rule]] = {}  # first character → rules in the order in which they are asked
@@ -199,9 +200,12 @@ DIGITS, LATIN = "0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvw
 def rules_for(
     start: str,  # The character at the place
     then: str,  # The character after the first run of digits there
+    run: int = 1,  # The length of that run, at most 20
 ) -> tuple[Rule, ...]:  # In the order in which they are asked
     "The rules that can read what begins with `start`."
-    return tuple(r for r in RULES.get(start, ()) if not r.then or start not in DIGITS or (then and then in r.then))
+    rules = RULES.get(start, ())
+    if start not in DIGITS: return tuple(rules)
+    return tuple(r for r in rules if (not r.then or then and then in r.then) and r.run[0] <= run <= r.run[1])
 
 # %% ../../nbs/11_text.numbers.ipynb #5d1d49fe
 def rule(
@@ -209,13 +213,14 @@ def rule(
     starts: str,  # The characters that the pattern can begin with
     pattern: str,  # Its repeats are bounded, or swallow what they scan: asking takes a bounded time
     then: str = "",  # For digits: what may follow the first run of them
+    run: tuple[int, int] = (1, 20),  # For digits: how long that run may be (20: or longer)
     first: bool = False,  # Asked before the rules that are there already, or after them
 ):
     "Register a function `match -> spoken | (spoken, end) | None` (None: not mine) as a rule."
     def add(function):
         for c in starts:
             rules = RULES.setdefault(c, [])
-            rules.insert(0 if first else len(rules), Rule(name, re.compile(pattern), function, then))
+            rules.insert(0 if first else len(rules), Rule(name, re.compile(pattern), function, then, run))
         rules_for.cache_clear()
         return function
     return add
@@ -291,11 +296,19 @@ def _ask(text: str, i: int) -> tuple[str, str, int] | None:
     "Rule, words and end of what begins at `i`; None if it cannot be read."
     start, end = text[i], _RUN_OF_DIGITS.match(text, i).end()
     key = "漢" if "\u3400" <= start <= "\u9fff" or "\uf900" <= start <= "\ufaff" else start  # all hanja share their rules
-    for candidate in rules_for(key, text[end:end + 1] if end > i else ""):
-        m = candidate.pattern.match(text, i)
-        if m is None or (found := candidate.read(m)) is None: continue
-        return (candidate.name, *found) if isinstance(found, tuple) else (candidate.name, found, m.end())
+    for name, pattern, read, _, _ in rules_for(key, text[end:end + 1] if end > i else "", min(end - i, 20)):
+        if (m := pattern.match(text, i)) is None or (found := read(m)) is None: continue
+        return (name, *found) if isinstance(found, tuple) else (name, found, m.end())
     return None if (gap := _drop(start)) is None else ("dropped", gap, i + 1)
+
+# %% ../../nbs/11_text.numbers.ipynb #402dd35e
+def _ask_once(memo: dict, text: str, i: int) -> tuple[str, str, int] | None:
+    "`_ask`, whose answers are kept for stretches that come again."
+    stretch = min(i, 17), text[max(0, i - 17):i + 700]
+    if stretch in memo: return memo[stretch][0], memo[stretch][1], i + memo[stretch][2]
+    found = _ask(text, i)
+    if found and found[2] - i < 300 and len(memo) < 4096: memo[stretch] = found[0], found[1], found[2] - i
+    return found
 
 # %% ../../nbs/11_text.numbers.ipynb #bb7bf527
 _PLAIN = re.compile(r"(?:[가-힣 ,?!]|\.(?![A-Za-z.]))+")
@@ -311,11 +324,12 @@ def _read(text: str, steps: list[Step] | None) -> str:
     "`text` as said; what was done goes into `steps`."
     source = nfc(text)
     folded, places = fold(source)
+    ask = _ask if len(folded) < 2000 else partial(_ask_once, {})
     out, i, said = [], 0, ""
     while i < len(folded):
         begin = i
         if m := _PLAIN.match(folded, i): name, words, i = "", m[0], m.end()
-        elif found := _ask(folded, i): name, words, i = found
+        elif found := ask(folded, i): name, words, i = found
         else:
             place = places[i] if places else i
             raise UnknownCharacter(source[place], place + 1, source)
@@ -371,6 +385,7 @@ def find_counter(
 ) -> tuple[str, int]:  # The counter (`""` if there is none) and where it ends
     "The counter that stands after a number."
     spaced = text.startswith(" ", start)
+    if text[start + spaced:start + spaced + 1].isascii(): return "", start  # the end too; no counter begins so
     near = text[start + spaced:start + spaced + _LONGEST].translate(_HANJA_COUNTERS)
     for length in range(min(len(near), _LENGTH.get(near[:1], 0)), 0, -1):
         word, end = near[:length], start + spaced + length
@@ -436,7 +451,8 @@ def value(
     written: str,  # `"3억 5천만"`, `"1,234"`, `"1.5"`
 ) -> int | None:  # The whole number; None for a decimal point, a leading zero or too many digits
     "The value of a written quantity."
-    if written.isdecimal() and written[0] != "0" and len(written) <= 24: return int(written)  # the usual case, fast
+    if written.isdecimal():  # the usual case, fast
+        return int(written) if written[0] != "0" and len(written) <= 24 or written == "0" else None
     total = below = 0
     for num, small, big in _PIECE.findall(written):
         if "." in num or len(num) > 24 or len(num) > 1 and num[0] == "0": return None
@@ -500,13 +516,13 @@ def read_quantity(m):
     return spoken(m, m[0], m.end(), "" if ordinal else " ")
 
 # %% ../../nbs/11_text.numbers.ipynb #8f9b1651
-@rule("version", DIGITS, r"\d{1,6}(?:\.\d{1,6}){2,8}(?!\d)", ".", first=True)
+@rule("version", DIGITS, r"\d{1,6}(?:\.\d{1,6}){2,8}(?!\d)", ".", run=(1, 6), first=True)
 def read_version(m):
     "3.11.2 → 삼 점 십일 점 이"
     return " " + " 점 ".join(map(number, m[0].split(".")))
 
 
-@rule("list", DIGITS, r"\d{1,3}(?:·\d{1,3}){1,8}(?!\d)", "·", first=True)
+@rule("list", DIGITS, r"\d{1,3}(?:·\d{1,3}){1,8}(?!\d)", "·", run=(1, 3), first=True)
 def read_list(m):
     "1·2위 → 일 이 위"
     word, end = find_counter(m.string, m.end())
@@ -516,7 +532,7 @@ def read_list(m):
 _SCORE_BEFORE = re.compile(r"(?:스코어|비율|축척|경쟁률|배율|점수|세트|쿼터|이닝|라운드|PK|승부차기|전반|후반)[은는이가을를의]? ?$")
 
 
-@rule("pair", DIGITS, r"(\d{1,5})-(\d{1,5})(?![\d.,-])", "-", first=True)
+@rule("pair", DIGITS, r"(\d{1,5})-(\d{1,5})(?![\d.,-])", "-", run=(1, 5), first=True)
 def read_pair(m):
     "123-45번지 → 백이십삼 다시 사십오 번지"
     if "=" in after(m): return None
@@ -525,7 +541,7 @@ def read_pair(m):
     return f" {number(m[1])} 다시 {number(m[2])}" + (f" {word}" if word else ""), end
 
 
-@rule("line-up", DIGITS, r"\d{1,4}(?:-\d{1,4}){2,6}(?![\d-])", "-", first=True)
+@rule("line-up", DIGITS, r"\d{1,4}(?:-\d{1,4}){2,6}(?![\d-])", "-", run=(1, 4), first=True)
 def read_line_up(m):
     "4-4-2 → 사 사 이"
     return " " + " ".join(map(number, m[0].split("-")))
@@ -555,10 +571,10 @@ _TILDE = "~∼〜"
 def read_range(m):
     "7~8명 → 일곱 여덟 명"
     a, b = value(m[1]), value(m[3])
+    if m[2] == "-" and (None in (a, b) or a >= b): return None
     word, end = find_counter(m.string, m.end())
     first, name, stop = find_unit(m.string, m.end())
-    grows = None not in (a, b) and a < b and word not in ("호", "번지", "동")
-    if m[2] == "-" and not (grows and (word or name and " " not in m[0])): return None
+    if m[2] == "-" and (word in ("호", "번지", "동") or not (word or name and " " not in m[0])): return None
     if name: return f" {first} {number(m[1])}에서 {quantity(m[3])} {name}", stop
     if None in (a, b): return f" {number(m[1])}에서 {quantity(m[3])} {word}".rstrip(), end
     if big := re.search(r"[십백천만억조]+$", m[3]):
@@ -572,7 +588,7 @@ LETTERS = dict(zip(LATIN[:26],
         "에이 비 씨 디 이 에프 지 에이치 아이 제이 케이 엘 엠 엔 오 피 큐 알 에스 티 유 브이 더블유 엑스 와이 제트".split(), strict=True))
 
 
-@rule("fraction", DIGITS, r"(?:(\d{1,9}) )?(\d{1,9})/(\d{1,9})(?![\d/]|[.,]\d)", "/ ", first=True)
+@rule("fraction", DIGITS, r"(?:(\d{1,9}) )?(\d{1,9})/(\d{1,9})(?![\d/]|[.,]\d)", "/ ", run=(1, 9), first=True)
 def read_fraction(m):
     "1/2 → 이 분의 일; 1 1/2 → 일과 이 분의 일"
     if len(m[2]) == len(m[3]) == 4 or int(m[3]) == 0: return None
@@ -584,11 +600,11 @@ def read_fraction(m):
     return words + " " * bool(find_counter(m.string, m.end())[0])
 
 
-@rule("fraction", DIGITS, r"(\d{1,4})/([A-Za-z])(?![A-Za-z0-9])", "/", first=True)
+@rule("fraction", DIGITS, r"(\d{1,4})/([A-Za-z])(?![A-Za-z0-9])", "/", run=(1, 4), first=True)
 def read_nth(m): return f" {LETTERS[m[2].upper()]} 분의 {number(m[1])}"
 
 
-@rule("quarter", "1234", r"([1-4])[/·]4 ?분기", "/·", first=True)
+@rule("quarter", "1234", r"([1-4])[/·]4 ?분기", "/·", run=(1, 1), first=True)
 def read_quarter(m): return f" {number(m[1])}사분기"
 
 # %% ../../nbs/11_text.numbers.ipynb #4335a129
@@ -596,8 +612,9 @@ _WON = r" ?으?로 ?(?:이|승|패|앞|비|졌|지|꺾|완|역|리드|제압|격
 
 
 @rule("ratio", DIGITS, rf"{_NUM}(?: ?: ?{_NUM}){{1,5}}(?![\d:])", ": ,.", first=True)
-@rule("ratio", DIGITS, r"\d{1,3} ?대 ?\d{1,3}(?![\d.,가-힣])|\d{1,3}대\d{1,3}(?= ?(?:으?로|의|승|패|무|경쟁|비율|동점))", " 대", first=True)
-@rule("score", DIGITS, rf"\d{{1,3}}-\d{{1,3}}(?={_WON}| ?(?:승리|패배|무승부))", "-", first=True)
+@rule("ratio", DIGITS,
+      r"\d{1,3} ?대 ?\d{1,3}(?![\d.,가-힣])|\d{1,3}대\d{1,3}(?= ?(?:으?로|의|승|패|무|경쟁|비율|동점))", " 대", run=(1, 3), first=True)
+@rule("score", DIGITS, rf"\d{{1,3}}-\d{{1,3}}(?={_WON}| ?(?:승리|패배|무승부))", "-", run=(1, 3), first=True)
 def read_ratio(m):
     "2:1 → 이 대 일"
     return " " + " 대 ".join(map(number, re.findall(_NUM, m[0])))
@@ -612,14 +629,15 @@ def clock(h: int, m: int = 0, s: int = 0) -> str:
     return f" {counted(h, '시')} 시" + (f" {sino(m)} 분" if m else "") + (f" {sino(s)} 초" if s else "")
 
 
-@rule("clock", DIGITS, r"(\d{1,2}):([0-5]\d)(?::([0-5]\d)(?:\.\d{1,6})?)?(?![\d:])(?: ?([aApP])\.?[mM]\b\.?(?![A-Za-z]))?", ":", first=True)
+@rule("clock", DIGITS,
+      r"(\d{1,2}):([0-5]\d)(?::([0-5]\d)(?:\.\d{1,6})?)?(?![\d:])(?: ?([aApP])\.?[mM]\b\.?(?![A-Za-z]))?", ":", run=(1, 2), first=True)
 def read_clock(m):
     "10:30 → 열 시 삼십 분"
     if int(m[1]) > 24 or _SCORE.match(after(m)) or _SCORE_BEFORE.search(before(m)): return None
     return _AMPM[(m[4] or "").lower()] + clock(int(m[1]), int(m[2]), int(m[3] or 0))
 
 
-@rule("clock", DIGITS, r"(\d{1,2}) ?([aApP])\.?[mM]\b\.?(?![A-Za-z])", " aApP", first=True)
+@rule("clock", DIGITS, r"(\d{1,2}) ?([aApP])\.?[mM]\b\.?(?![A-Za-z])", " aApP", run=(1, 2), first=True)
 def read_ampm(m): return _AMPM[m[2].lower()] + clock(int(m[1])) if 1 <= int(m[1]) <= 12 else None
 
 # %% ../../nbs/11_text.numbers.ipynb #0c05458e
@@ -628,7 +646,7 @@ _BOOKS = _any("""복음 창세기 출애굽기 레위기 민수기 신명기 시
     히브리서 계시록""", " ?$")
 
 
-@rule("verse", DIGITS, r"(\d{1,3}):(\d{1,3})(?![\d:])", ":", first=True)
+@rule("verse", DIGITS, r"(\d{1,3}):(\d{1,3})(?![\d:])", ":", run=(1, 3), first=True)
 def read_verse(m): return f" {sino(int(m[1]))} 장 {sino(int(m[2]))} 절" if _BOOKS.search(before(m)) else None
 
 # %% ../../nbs/11_text.numbers.ipynb #a44e72ef
@@ -642,28 +660,28 @@ def date(year: str, month: str, day: str = "") -> str | None:
 _DOT = r"(?:\.(?= ?[(가-힣]))?"  # the last point of 2024. 3. 5. belongs to the date
 
 
-@rule("date", "12", rf"([12]\d{{3}})([-./])(\d{{1,2}})\2(\d{{1,2}})(?!\d)(?:T(?=\d)|{_DOT})", "-./", first=True)
-@rule("date", "12", rf"([12]\d{{3}})(\.) (\d{{1,2}})\. ?(\d{{1,2}})(?!\d){_DOT}", ".", first=True)
-@rule("date", DIGITS, rf"(\d\d)([.-])(0[1-9]|1[0-2])\2([0-3]\d)(?![\d-]|\.\d){_DOT}", ".-", first=True)
-@rule("date", DIGITS, r"(?<=['’])(\d\d)(\.)(\d{1,2})\.(\d{1,2})(?![\d.])", ".", first=True)
-@rule("date", "12", r"([12][09]\d\d)()([01]\d)([0-3]\d)(?![\d.,-]|[가-힣])", first=True)
-@rule("date", "12", r"((?:19|20)\d\d)(\.) (\d{1,2})()\.(?! ?\d)", ".", first=True)
+@rule("date", "12", rf"([12]\d{{3}})([-./])(\d{{1,2}})\2(\d{{1,2}})(?!\d)(?:T(?=\d)|{_DOT})", "-./", run=(4, 4), first=True)
+@rule("date", "12", rf"([12]\d{{3}})(\.) (\d{{1,2}})\. ?(\d{{1,2}})(?!\d){_DOT}", ".", run=(4, 4), first=True)
+@rule("date", DIGITS, rf"(\d\d)([.-])(0[1-9]|1[0-2])\2([0-3]\d)(?![\d-]|\.\d){_DOT}", ".-", run=(2, 2), first=True)
+@rule("date", DIGITS, r"(?<=['’])(\d\d)(\.)(\d{1,2})\.(\d{1,2})(?![\d.])", ".", run=(2, 2), first=True)
+@rule("date", "12", r"([12][09]\d\d)()([01]\d)([0-3]\d)(?![\d.,-]|[가-힣])", run=(8, 8), first=True)
+@rule("date", "12", r"((?:19|20)\d\d)(\.) (\d{1,2})()\.(?! ?\d)", ".", run=(4, 4), first=True)
 def read_date(m): return date(m[1], m[3], m[4])
 
 
-@rule("date", "12", r"((?:19|20)\d\d)([./-])(0[1-9]|1[0-2])(?![\d,./-])", "./-", first=True)
+@rule("date", "12", r"((?:19|20)\d\d)([./-])(0[1-9]|1[0-2])(?![\d,./-])", "./-", run=(4, 4), first=True)
 def read_month(m): return date(m[1], m[3]) if not find_counter(m.string, m.end())[0] else None
 
 # %% ../../nbs/11_text.numbers.ipynb #aa9f7dfc
 _WEEKDAY = r" ?\([월화수목금토일](?:요일)?\)"
 
 
-@rule("date", DIGITS, rf"()()(\d{{1,2}})[/.] ?(\d{{1,2}})(?:\.(?= ?\())?(?={_WEEKDAY})", "/.", first=True)
-@rule("date", DIGITS, r"()()(\d{1,2})/(\d{1,2})(?:일|(?= ?(?:까지|부터|오전|오후|마감|\d{1,2}:\d\d)))", "/", first=True)
+@rule("date", DIGITS, rf"()()(\d{{1,2}})[/.] ?(\d{{1,2}})(?:\.(?= ?\())?(?={_WEEKDAY})", "/.", run=(1, 2), first=True)
+@rule("date", DIGITS, r"()()(\d{1,2})/(\d{1,2})(?:일|(?= ?(?:까지|부터|오전|오후|마감|\d{1,2}:\d\d)))", "/", run=(1, 2), first=True)
 def read_day(m): return date("", m[3], m[4])
 
 
-@rule("date", DIGITS, r"(\d{1,2})/(\d{1,2}) ?[~-] ?(?:(\d{1,2})/)?(\d{1,2})(?![\d/])", "/", first=True)
+@rule("date", DIGITS, r"(\d{1,2})/(\d{1,2}) ?[~-] ?(?:(\d{1,2})/)?(\d{1,2})(?![\d/])", "/", run=(1, 2), first=True)
 def read_days(m):
     "5/1~5/3 → 오월 일 일에서 오월 삼 일"
     start, end = date("", m[1], m[2]), date("", m[3] or m[1], m[4])
@@ -684,7 +702,7 @@ HISTORIC = dict(pair.split("=") for pair in """2.28=이이팔 3.1=삼일 3.15=�
 _CUE = _any("전쟁 운동 절 혁명 참전 동란 민주 항쟁 테러 사태 공동 선언 광복 합의 쿠데타 비상 계엄 사건")
 
 
-@rule("historic date", DIGITS, r"(\d{1,2})([.·])(\d{1,2})(?![\d.])", ".·", first=True)
+@rule("historic date", DIGITS, r"(\d{1,2})([.·])(\d{1,2})(?![\d.])", ".·", run=(1, 2), first=True)
 def read_historic(m):
     "3·1절 → 삼일절"
     word = HISTORIC.get(f"{m[1]}.{m[3]}")
@@ -692,7 +710,7 @@ def read_historic(m):
 
 # %% ../../nbs/11_text.numbers.ipynb #ac165340
 @rule("name", DIGITS, r"""(?x) 63(?=빌딩|시티) | 38(?=도?선) | 88(?=\ ?(?:서울)?(?:올림픽|고속도로)) | [3-6]86(?=\ ?(?:세대|운동권))
-    | [1-7]0[2-8]0(?=\ ?(?:세대|청년|여성|콘서트|음악|직장인))""", first=True)
+    | [1-7]0[2-8]0(?=\ ?(?:세대|청년|여성|콘서트|음악|직장인))""", run=(2, 4), first=True)
 def read_name(m):
     "63빌딩 → 육삼 빌딩, 386세대 → 삼팔육 세대"
     return f" {digits(m[0])} "
@@ -704,11 +722,12 @@ def read_virus(m):
     return {"코로나19": " 일구", "오메가3": "쓰리"}.get(before(m)[-3:] + m[1])
 
 
-@rule("season", "12", r"((?:19|20)\d\d)[-/](\d\d)(?= ?(?:시즌|학년도|회계|겨울))", "-/", first=True)
+@rule("season", "12", r"((?:19|20)\d\d)[-/](\d\d)(?= ?(?:시즌|학년도|회계|겨울))", "-/", run=(4, 4), first=True)
 def read_season(m): return f" {number(m[1])} {number(m[2])} "
 
 # %% ../../nbs/11_text.numbers.ipynb #fb7712c8
-@rule("code", DIGITS, r"\d{2,8}(?:-\d{1,8}){2,6}(?![\d-])|\d{5,10}-\d{3,10}(?![\d-])|\d{3,10}-0\d{2,9}(?![\d-])", "-", first=True)
+@rule("code", DIGITS,
+      r"\d{2,8}(?:-\d{1,8}){2,6}(?![\d-])|\d{5,10}-\d{3,10}(?![\d-])|\d{3,10}-0\d{2,9}(?![\d-])", "-", run=(2, 10), first=True)
 def read_code(m):
     "110-123-456789 → 일일공 일이삼 사오육칠팔구"
     groups = m[0].split("-")
@@ -719,7 +738,7 @@ def read_code(m):
 _CALLED = re.compile(r"(?:번호|암호|코드|PIN|ID)(?:[은는이가]|:)? ?$|[A-Z]$")
 
 
-@rule("code", DIGITS, r"(\d{3,16})(?![\d,.:/-])", first=True)
+@rule("code", DIGITS, r"(\d{3,16})(?![\d,.:/-])", run=(3, 16), first=True)
 def read_number_of(m):
     "비밀번호는 1234 → 일이삼사; a letter and five digits or more are a code too"
     called = _CALLED.search(before(m))
@@ -729,7 +748,7 @@ def read_number_of(m):
 _PLATE = "가나다라마거너더러머버서어저고노로모보소오구누두루무우아바사자하허호배"
 
 
-@rule("plate", DIGITS, rf"(\d{{2,3}})([{_PLATE}])(\d{{4}})(?!\d|[가-힣])", first=True)
+@rule("plate", DIGITS, rf"(\d{{2,3}})([{_PLATE}])(\d{{4}})(?!\d|[가-힣])", run=(2, 3), first=True)
 def read_plate(m): return f" {digits(m[1])} {m[2]} {digits(m[3])}"
 
 
@@ -737,9 +756,9 @@ _AREA = r"(?:0?1[016789]|02|0[3-6][1-5]|0[78]0|050\d)"
 
 
 @rule("phone", DIGITS + "+(", rf"(?:\+\d{{1,3}}[ -]?)?\(?{_AREA}\)?[ .)-]{{0,2}}\d{{3,4}}[ .-]?\d{{4}}(?![\d,]|[.:]\d)", "-. )", first=True)
-@rule("phone", "0", r"01[016789]\d{7,8}(?![\d,.:])|0(?:2|[3-6][1-5]|70|80|50\d)\d{7,8}(?![\d,.:])", first=True)
+@rule("phone", "0", r"01[016789]\d{7,8}(?![\d,.:])|0(?:2|[3-6][1-5]|70|80|50\d)\d{7,8}(?![\d,.:])", run=(9, 12), first=True)
 @rule("phone", "+", r"\+82[ -]?\(?0?\)?(?:2|[3-6][1-5]|1\d|70)[ -]?\d{3,4}[ -]?\d{4}(?!\d)")
-@rule("phone", "1", r"1[568]\d\d-\d{4}(?!\d)", "-", first=True)
+@rule("phone", "1", r"1[568]\d\d-\d{4}(?!\d)", "-", run=(4, 4), first=True)
 def read_phone(m):
     "010-1234-5678 → 공일공 일이삼사 오육칠팔"
     if m[0][0] == "1" and not re.match(r"1[568]\d\d-", m[0]): return None  # the zero may be missing only after +82
@@ -752,7 +771,7 @@ _SERVICE = re.compile(r"번? ?(?:에|으로|로)? ?(?:신고|전화|상담|콜�
 _RESCUE = re.compile(r"(?:에|로|를|가|는|입|이다|[.!?]|$| ?(?:신고|구급|구조|상황실|대원|안전|센터|특수))(?! ?\d)")
 
 
-@rule("emergency number", "1", r"1\d\d(?!\d)", first=True)
+@rule("emergency number", "1", r"1\d\d(?!\d)", run=(3, 3), first=True)
 def read_emergency(m):
     "119에 신고 → 일일구에 신고, but 119명"
     if m[0] in ("112", "119") and _RESCUE.match(after(m)) or _SERVICE.match(after(m)): return " " + digits(m[0])
@@ -815,12 +834,22 @@ def read_initials(m):
     return spell(m[0]) + "." * (m[0][-1] == "." and not m.string[m.end():m.end() + 1])
 
 # %% ../../nbs/11_text.numbers.ipynb #8b19dfdd
+_HEAD = re.compile("[^A-Za-z0-9]*([A-Za-z0-9])[^A-Za-z0-9]*([A-Za-z0-9]?)")
+
+
+@cache
+def _heads() -> frozenset[str]:
+    "How the words of the list begin: their first two letters or digits, small."
+    return frozenset("".join(_HEAD.match(word).groups()).lower() for word in lexicon())
+
+
 _HAS_LETTER, _JOINT = re.compile("[A-Za-z]"), re.compile(r"(?:[-'’&+./ ][A-Za-z0-9]*|#)$")
 
 
 @rule("word", LATIN + DIGITS + ".", r"[A-Za-z0-9.][A-Za-z0-9]{0,40}(?:[-'’&+./ ][A-Za-z0-9]{1,40}){0,3}\+{0,2}#?", LATIN + "-+", first=True)
 def read_listed(m):
     "What the list has, the longest first"
+    if not (_HAS_LETTER.search(m[0]) and "".join(_HEAD.match(m[0]).groups()).lower() in _heads()): return None
     text, start, end = m.string, m.start(), m.end()
     while end > start:
         written, follow = text[start:end], text[end:end + 1]
@@ -953,6 +982,9 @@ def read_money(m):
     return (f" {number(m[2])}에서" if m[2] else "") + f" {words} {MONEY[m[1]]}"
 
 # %% ../../nbs/11_text.numbers.ipynb #5790849b
+_SPACED = re.compile(r"\d $")
+
+
 def _equation(m: re.Match) -> bool: return "=" in m.string[m.start():m.start() + 16]
 
 
@@ -960,15 +992,15 @@ def _equation(m: re.Match) -> bool: return "=" in m.string[m.start():m.start() +
 def read_minus(m):
     "7 - 2 = 5 → 칠 빼기 이는 오; 3시-5시 → 세 시에서 다섯 시"
     left = before(m)
-    if re.search(r"[\dA-Za-z)] ?$", left) and (_equation(m) or re.search(r"\d $", left) and m[0] == "- "): return " 빼기 "
-    return "에서 " if re.search(r"\d[가-힣]{1,2} ?$", left) and m.string[m.end()] in DIGITS else None
+    if (_equation(m) or m[0] == "- " and _SPACED.search(left)) and re.search(r"[\dA-Za-z)] ?$", left): return " 빼기 "
+    return "에서 " if is_syllable(left.rstrip()[-1:]) and re.search(r"\d[가-힣]{1,2} ?$", left) and m.string[m.end()] in DIGITS else None
 
 
 @rule("negative", "-", r"-(?=\d)", first=True)
 def read_negative(m):
     "-5℃ → 영하 오 도, -3 → 마이너스 삼"
     left = before(m)
-    if left and left[-1] not in " (~:=,[/\n" or re.search(r"\d $", left): return None
+    if left and left[-1] not in " (~:=,[/\n" or _SPACED.search(left): return None
     if left.rstrip().endswith(("영하", "마이너스")): return " "
     cold = re.match(rf"{_NUM} ?(?:[{_TILDE}-] ?{_NUM} ?)?(?:°C|°(?!F)|도(?!로|서))", m.string[m.end():m.end() + 30])
     return " 영하 " if cold else " 마이너스 "
@@ -989,7 +1021,7 @@ def read_equals(m):
     return "\b은 " if equation else ", "
 
 
-@rule("sale", "12", r"([12])\+1(?![\d=+]| ?=|[은는])", "+", first=True)
+@rule("sale", "12", r"([12])\+1(?![\d=+]| ?=|[은는])", "+", run=(1, 1), first=True)
 def read_sale(m): return f" {ENGLISH_DIGITS[m[1]]} 플러스 원"
 
 # %% ../../nbs/11_text.numbers.ipynb #b6d9cb30
@@ -1022,7 +1054,7 @@ def read_power(m):
 def read_degree(m): return " 도"
 
 
-@rule("degree", DIGITS, r"(\d{1,3})° ?(\d{1,2})['′](?: ?(\d{1,2})[\"″])?", "°", first=True)
+@rule("degree", DIGITS, r"(\d{1,3})° ?(\d{1,2})['′](?: ?(\d{1,2})[\"″])?", "°", run=(1, 3), first=True)
 def read_angle(m): return f" {number(m[1])} 도 {number(m[2])} 분" + (f" {number(m[3])} 초" if m[3] else "")
 
 
