@@ -6,14 +6,18 @@ Docs: https://emotts-nb.github.io/emotts_nb/audio.pitch.html.md"""
 
 # %% auto #0
 __all__ = ['PERIODS', 'HIGHEST', 'OUTLINE', 'FLATTEN', 'BLOCK', 'CANDIDATES', 'LAG_RATE', 'OCTAVE', 'VOICED', 'QUIET', 'FAINT',
-           'JUMP', 'SWITCH', 'HARMONICS', 'TOP', 'SHORTEST', 'NOISE', 'f0_track', 'energy']
+           'JUMP', 'SWITCH', 'HARMONICS', 'TOP', 'SHORTEST', 'NOISE', 'f0_track', 'PitchErrors', 'pitch_errors',
+           'energy', 'harvest', 'agreement']
 
 # %% ../../nbs/23_audio.pitch.ipynb #4ad9f932
+import warnings
+from typing import NamedTuple
+
 import numpy as np
 import soxr
 from scipy import fft
 
-from .io import as_wav
+from .io import as_wav, load_wav
 from ..core import EmottsError
 
 # %% ../../nbs/23_audio.pitch.ipynb #9e9b5591
@@ -108,14 +112,18 @@ def _best_path(
     "The path with the largest sum of strengths less the costs of its steps (Viterbi)."
     gain = np.column_stack([unvoiced, np.where(np.isfinite(strength), strength, -1e3)]).astype(np.float32)
     height = np.log2(np.where(np.isnan(f0), 1, f0)).astype(np.float32) * (JUMP * 0.01 / seconds)
-    cost = np.full((gain.shape[1],) * 2, SWITCH * 0.01 / seconds, np.float32)  # (to, from)
-    cost[0, 0] = 0
-    total, came_from, each = gain[0], np.zeros(gain.shape, np.int64), np.arange(gain.shape[1])
-    for t in range(1, len(gain)):
-        np.abs(height[t][:, None] - height[t - 1], out=cost[1:, 1:])
-        arrived = total - cost
-        came_from[t] = arrived.argmax(1)
-        total = arrived[each, came_from[t]] + gain[t]
+    total, came_from = gain[0], np.zeros(gain.shape, np.int64)
+    for i in range(1, len(gain), BLOCK):
+        here, before = height[i:i + BLOCK, :, None], height[i - 1:i - 1 + BLOCK, None][:len(gain) - i]
+        worth = np.full((len(here), *gain.shape[1:] * 2), -SWITCH * 0.01 / seconds, np.float32)  # (frames, to, from)
+        worth[:, 0, 0] = 0
+        worth[:, 1:, 1:] = -np.abs(here - before)
+        worth += gain[i:i + BLOCK, :, None]
+        total = total - total.max()  # hours of sums would lose their small digits
+        for t, step in enumerate(worth, i):
+            arrived = step + total
+            arrived.argmax(1, out=came_from[t])
+            total = np.maximum.reduce(arrived, 1)
     path = np.full(len(gain), total.argmax())
     for t in range(len(gain) - 1, 0, -1): path[t - 1] = came_from[t, path[t]]
     return path
@@ -136,34 +144,39 @@ def _sharpen(
     "F0 from the instantaneous frequencies of its harmonics (Flanagan & Golden 1966), weighted by how far they stand above the noise."
     half = np.maximum(3 / f0, SHORTEST) * rate / 2  # (frames,) half a window
     n = int(np.ceil(half.max()))
-    k = np.arange(-n, n + 1, dtype=np.float32)  # (samples,)
-    u = np.clip(k / half[:, None].astype(np.float32), -1, 1)
+    k = np.arange(n + 1, dtype=np.float32)  # the window is symmetric: half of it says all
+    u = np.minimum(k / half[:, None].astype(np.float32), 1)
     window = 0.5 + 0.5 * np.cos(np.pi * u)
     slope = -0.5 * np.pi * np.sin(np.pi * u) / half[:, None].astype(np.float32)
     frames = _windows(wav, centres, 2 * n + 1)
-    frames = frames - (frames * window).sum(1, keepdims=True) / window.sum(1, keepdims=True)
-    windowed, sloped = frames * window, frames * slope
+    even, odd = frames[:, n:] + frames[:, n::-1], frames[:, n:] - frames[:, n::-1]
+    even[:, 0] /= 2
+    weight = window.sum(1, keepdims=True) * 2 - 1
+    even -= (even * window).sum(1, keepdims=True) / weight * np.where(k > 0, 2, 1).astype(np.float32)
+    parts = np.stack([even * window, odd * slope, odd * window, even * slope])  # cosines and sines of windowed and sloped frames
     omega, top = 2 * np.pi * f0 / rate, 2 * np.pi * TOP / rate
-    for _ in range(2): omega = _from_harmonics(windowed, sloped, k, omega, top)
+    for _ in range(2): omega = _from_harmonics(parts, k, omega, top)
     return omega * rate / (2 * np.pi)
 
 # %% ../../nbs/23_audio.pitch.ipynb #b0d4f7fa
 def _from_harmonics(
-    windowed: np.ndarray,  # (frames, samples)
-    sloped: np.ndarray,  # (frames, samples)
-    k: np.ndarray,  # (samples,) their places, 0 in the middle
+    parts: np.ndarray,  # (4, frames, samples) windowed even, sloped odd, windowed odd, sloped even
+    k: np.ndarray,  # (samples,) their distance from the middle
     omega: np.ndarray,  # (frames,) F0 in radians per sample
     top: float,  # harmonics above are not asked, radians per sample
 ) -> np.ndarray:  # (frames,) a better one; the old one where no harmonic can be trusted
     "One step of sharpening."
-    turn = np.exp(-0.5j * (omega[:, None] * k)).astype(np.complex64)  # half a harmonic
-    spin, power, speed, between = np.ones_like(turn), [], [], []
-    for i in range(2 * HARMONICS + 1):  # harmonics 0.5, 1, 1.5, ...
-        spin = spin * turn
-        a = np.einsum("ij,ij->i", windowed, spin)
-        if i % 2 == 0: between.append(np.abs(a) ** 2); continue
-        power.append(np.abs(a) ** 2 + 1e-20)
-        speed.append((i + 1) / 2 * omega - (np.einsum("ij,ij->i", sloped, spin) * a.conj()).imag / power[-1])
+    angle = (0.5 * omega[:, None] * k).astype(np.float32)  # half a harmonic
+    cos, sin = np.cos(angle), np.sin(angle)
+    twice, cos_before, sin_before, power, speed, between = 2 * cos, np.ones_like(cos), np.zeros_like(sin), [], [], []
+    for i in range(2 * HARMONICS + 1):  # harmonics 0.5, 1, 1.5, ...: cos (m + 1)x = 2 cos x cos mx - cos (m - 1)x
+        if i: cos, cos_before, sin, sin_before = twice * cos - cos_before, cos, twice * sin - sin_before, sin
+        if i % 2 == 0:
+            between.append(np.einsum("ij,ij->i", parts[0], cos) ** 2 + np.einsum("ij,ij->i", parts[2], sin) ** 2)
+            continue
+        (re, slope_re), (im, slope_im) = np.einsum("aij,ij->ai", parts[:2], cos), -np.einsum("aij,ij->ai", parts[2:], sin)
+        power.append(re**2 + im**2 + 1e-20)
+        speed.append((i + 1) / 2 * omega - (slope_im * re - slope_re * im) / power[-1])
     h = np.arange(1, HARMONICS + 1)[:, None]
     power, speed, between = np.array(power), np.array(speed), np.array(between)  # (harmonics, frames)
     trusted = np.abs(speed - h * omega) < 0.2 * omega
@@ -190,7 +203,8 @@ def _line(
     out = np.interp(wanted, measured, f0)
     if len(f0) < 3: return out
     for end, edge, beyond in ((slice(5), 0, wanted < measured[0]), (slice(-5, None), -1, wanted > measured[-1])):
-        slope = np.polyfit(measured[end] - measured[edge], f0[end], 1)[0]
+        x = measured[end] - measured[end].mean()
+        slope = (x * f0[end]).sum() / (x * x).sum()
         out[beyond] = f0[edge] + slope * (wanted[beyond] - measured[edge])
     return out
 
@@ -235,6 +249,30 @@ def _sharp_track(wav: np.ndarray, rate: float, when: np.ndarray, rough: np.ndarr
     for run in runs: f0[run] = _line(when[run], middle[run].astype(np.float64), f0[run])
     return np.where(np.abs(f0 - rough) < 0.1 * rough, f0, rough)  # a line can lead astray
 
+# %% ../../nbs/23_audio.pitch.ipynb #4ec4dc7d
+class PitchErrors(NamedTuple):
+    "How far a track is from the truth (Chu & Alwan 2009)."
+    gross: float  # Share of the frames voiced in both whose F0 is off by more than 20 %
+    voicing: float  # Share of all frames that are voiced in one and unvoiced in the other
+    cents: float  # Typical (median) size of the other errors, in cents
+    frames: int  # Frames that were compared
+
+
+def pitch_errors(
+    f0,  # (frames,) Hz, 0 where unvoiced
+    truth,  # (frames,) Hz, 0 where unvoiced
+) -> PitchErrors:
+    "Compare a track with the truth; raises `EmottsError` when their lengths differ."
+    f0, truth = np.asarray(f0, np.float64), np.asarray(truth, np.float64)
+    if f0.shape != truth.shape or f0.ndim != 1 or not f0.size:
+        raise EmottsError(f"tracks of shapes {f0.shape} and {truth.shape} cannot be compared: give two rows of equally many frames")
+    both = (f0 > 0) & (truth > 0)
+    ratio = f0[both] / truth[both]
+    gross = np.abs(ratio - 1) > 0.2
+    cents = np.abs(1200 * np.log2(ratio[~gross]))
+    return PitchErrors(float(gross.mean()) if both.any() else 0.0, float(((f0 > 0) != (truth > 0)).mean()),
+                       float(np.median(cents)) if cents.size else 0.0, f0.size)
+
 # %% ../../nbs/23_audio.pitch.ipynb #23f50cc1
 def energy(
     wav,  # (samples,) floats in −1..1, array or tensor
@@ -251,3 +289,36 @@ def energy(
         block = frames[i:i + BLOCK].astype(np.float64)
         out.append(win_length * (block**2 @ window**2) + ((block @ ends) ** 2).sum(1))
     return np.sqrt(0.5 * np.concatenate(out)).astype(np.float32)
+
+# %% ../../nbs/23_audio.pitch.ipynb #a2300d91
+def harvest(
+    wav: np.ndarray,  # (samples,)
+    sample_rate: int,  # Hz
+    hop_length: int = 256,
+    fmin: float = 60.0,
+    fmax: float = 600.0,
+) -> np.ndarray:  # (frames,) Hz, 0 where unvoiced
+    "F0 by WORLD's Harvest and StoneMask (Morise 2017), framed as `f0_track` does; raises `EmottsError` where pyworld is missing."
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it imports an old module
+            import pyworld
+    except ImportError: raise EmottsError("the comparison needs pyworld: pip install emotts_nb[corpus]") from None
+    wav, n = as_wav(wav).astype(np.float64), len(wav) // hop_length + 1
+    f0, when = pyworld.harvest(wav, sample_rate, f0_floor=fmin, f0_ceil=fmax, frame_period=1000 * hop_length / sample_rate)
+    f0 = pyworld.stonemask(wav, f0, when, sample_rate)[:n]
+    return np.pad(f0, (0, n - len(f0)))
+
+
+def agreement(
+    paths,  # Recordings
+    sample_rate: int = 22050,  # Hz, at which they are compared
+) -> PitchErrors:
+    "How far `f0_track` is from `harvest` over the audible frames (at most 40 dB below the loud ones) of some recordings."
+    def two(wav):
+        loud = energy(wav)
+        heard = loud > 0.01 * np.percentile(loud, 98)
+        return f0_track(wav, sample_rate)[0][heard], harvest(wav, sample_rate)[heard]
+    tracks = [two(load_wav(p, sample_rate)[0]) for p in paths]
+    if not tracks: raise EmottsError("there is no recording to compare pitch trackers on: give a folder with some")
+    return pitch_errors(*map(np.concatenate, zip(*tracks, strict=True)))
