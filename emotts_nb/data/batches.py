@@ -209,13 +209,24 @@ def load_batches(
     batches = iter(DataLoader(dataset, sampler=remember(), batch_size=None, collate_fn=_to_numpy if pipe else _same, num_workers=workers,
                               generator=torch.Generator().manual_seed(0), **more))  # its own: loading must not draw from ours
     with quiet_children() if workers else nullcontext():
-        while True:
-            try: batch = next(batches)
-            except StopIteration: return
-            except RuntimeError as e:
-                if "worker" not in str(e): raise
-                dead = [not w.is_alive() for w in getattr(batches, "_workers", [])] or [True] * workers
-                items = [i for i, d in zip(dataset.in_hand.tolist(), dead, strict=True) if d and i >= 0]
-                files = " or ".join(dataset.where(i) for i in items) or "nothing"
-                raise LoaderDied(f"a loading process was killed, with {files} in hand") from e
-            yield ahead.pop(0), _to_torch(batch) if pipe else batch
+        try:
+            while True:
+                try: batch = next(batches)
+                except StopIteration: return
+                except (RuntimeError, OSError, EOFError) as e:  # OSError: it died while handing a batch over
+                    if not workers or isinstance(e, RuntimeError) and "worker" not in str(e): raise
+                    raise _death(dataset, batches, workers) from e
+                yield ahead.pop(0), _to_torch(batch) if pipe else batch
+        finally: getattr(batches, "_shutdown_workers", _nothing)()  # as long as nobody minds
+
+
+def _nothing(): pass
+
+
+def _death(dataset, batches, workers) -> LoaderDied:
+    "Who was killed, with what in hand?"
+    processes = getattr(batches, "_workers", [])
+    for w in processes: w.join(0.5 / len(processes))  # one that is just dying
+    dead = [not w.is_alive() for w in processes] or [True] * workers
+    items = [i for i, d in zip(dataset.in_hand.tolist(), dead, strict=True) if d and i >= 0]
+    return LoaderDied(f"a loading process was killed, with {' or '.join(dataset.where(i) for i in items) or 'nothing'} in hand")

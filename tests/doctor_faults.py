@@ -1,0 +1,304 @@
+"""Every fault that the doctor should find, and several ways to plant each: the catalogue of tests/test_doctor_mutations.py.
+
+A corpus here is a folder with `wavs/` and a list of lines `path|text|speaker|emotion`. Waves are kept in memory, to be spoilt."""
+
+import io
+import struct
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+from emotts_nb.audio.io import load_wav, resample
+from emotts_nb.core import EMOTIONS, KOREAN_EMOTIONS, data_path
+from emotts_nb.data.filelist import read_filelist
+from emotts_nb.text.hangul import decompose
+from emotts_nb.text.numbers import normalize
+from emotts_nb.text.pronounce import pronounce
+
+N = 60
+
+
+@dataclass
+class Corpus:
+    folder: Path
+    lines: list[str]
+    waves: list[np.ndarray]
+    rate: int
+
+    def write(self, lines, name="list.txt", ends="\n", encoding="utf-8") -> Path:
+        (self.folder / name).write_bytes("".join(f"{line}{ends}" for line in lines).encode(encoding))
+        return self.folder / name
+
+
+def sample_corpus(folder: Path) -> Corpus:
+    "The first lines of the sample that ships, as wav."
+    (folder / "wavs").mkdir(parents=True)
+    waves, lines = [], []
+    for i, u in enumerate(read_filelist(data_path() / "sample/train.txt")[:N]):
+        wav, rate = load_wav(u.path)
+        sf.write(folder / f"wavs/a{i:02}.wav", wav, rate, subtype="PCM_16")
+        waves.append(sf.read(folder / f"wavs/a{i:02}.wav")[0])
+        lines.append(f"wavs/a{i:02}.wav|{u.text}|{u.speaker}|{u.emotion}")
+    return Corpus(folder, lines, waves, rate)
+
+
+def toy_speech(text: str, f0: float, speed: float, level: float, formants, rng, rate=16000) -> np.ndarray:
+    "Syllables of a pulse train through three resonances, hiss for onsets: nobody's voice, with known pitch, rate and level."
+    parts = [np.zeros(int(rate * 0.12))]
+    for c in text:
+        if not "가" <= c <= "힣": parts.append(np.zeros(int(rate * (0.12 if c in ".,?!" else 0.04)))); continue
+        onset, vowel, coda = decompose(c)
+        n = int(rate * (0.10 + 0.05 * (onset != "ㅇ") + 0.05 * bool(coda)) / speed)
+        t = np.arange(n) / rate
+        f = f0 * (1 + 0.06 * np.sin(2 * np.pi * 1.5 * t + rng.uniform(0, 6))) * rng.uniform(0.95, 1.05)
+        phase = np.cumsum(2 * np.pi * f / rate)
+        shift = 1 + 0.25 * np.sin(sum(map(ord, vowel)) * 1.7)
+        places = [(F * shift, g) for F, g in zip(formants, (1, 0.6, 0.3), strict=True)]
+        def gain(k, places=places): return sum(np.exp(-((k * f0 - F) / 180) ** 2) * g for F, g in places)
+        wave = sum((gain(k) + 0.02 / k) * np.sin(k * phase) for k in range(1, int(0.48 * rate / f0 / 1.1)))
+        if onset in "ㅅㅆㅈㅊㅉㅎㅋㅌㅍ": wave[:n // 4] = 0.25 * rng.standard_normal(n // 4)
+        parts.append((wave + 0.01 * rng.standard_normal(n)) * np.hanning(n) ** 0.5 * rng.uniform(0.7, 1.0))
+    parts.append(np.zeros(int(rate * 0.15)))
+    wave = np.concatenate(parts)
+    return level * wave / np.abs(wave).max() + 2e-4 * rng.standard_normal(len(wave))
+
+
+def speakers_corpus(folder: Path, seed: int = 0) -> Corpus:
+    "Three made-up speakers in three emotions, 13 sentences for each of both."
+    (folder / "wavs").mkdir(parents=True)
+    rng, waves, lines = np.random.default_rng(seed), [], []
+    sentences = list(dict.fromkeys(u.text for part in ("train", "valid",
+                                                       "test") for u in read_filelist(data_path() / f"sample/{part}.txt")))
+    voices = {"haru": (110, (500, 1400, 2400)), "sora": (205, (650, 1750, 2900)), "bom": (150, (420, 1150, 3100))}
+    moods = {"neutral": (1.0, 1.0, 0.5), "sad": (0.86, 0.8, 0.3), "happy": (1.25, 1.15, 0.75)}
+    for i in range(117):
+        who, how = [*voices][i % 3], [*moods][i // 3 % 3]
+        (f0, formants), (height, speed, level) = voices[who], moods[how]
+        text = sentences[(i // 9 * 7 + i % 9 * 5) % len(sentences)]
+        wav = toy_speech(text, f0 * height * rng.uniform(0.97, 1.03), speed, level, formants, rng)
+        sf.write(folder / f"wavs/{who}{i:02}.wav", wav, 16000, subtype="PCM_16")
+        waves.append(wav)
+        lines.append(f"wavs/{who}{i:02}.wav|{text}|{who}|{how}")
+    return Corpus(folder, lines, waves, 16000)
+
+
+def table_corpus(folder: Path) -> Path:
+    "A tab-separated list under a header, its columns in another order and with one more, of the sample's held-out parts."
+    (folder / "wavs").mkdir(parents=True)
+    rows = ["speaker\tid\tpath\temotion\ttext"]
+    for i, u in enumerate(v for part in ("valid", "test") for v in read_filelist(data_path() / f"sample/{part}.txt")):
+        (folder / f"wavs/{i:03}.ogg").write_bytes(u.path.read_bytes())
+        rows.append(f"{u.speaker}\t{i}\twavs/{i:03}.ogg\t{KOREAN_EMOTIONS[u.emotion]}\t{u.text}")
+    (folder / "all.tsv").write_text("\n".join(rows) + "\n", "utf-8")
+    return folder / "all.tsv"
+
+
+# ---- faults of one line: kind → ways to change it
+
+def cell(i, change):
+    "Change the i-th field of a line."
+    def apply(line):
+        fields = line.split("|")
+        return "|".join([*fields[:i], change(fields[i]), *fields[i + 1:]])
+    return apply
+
+
+def order(*places): return lambda line: "|".join(line.split("|")[i] for i in places)
+def put(i, value): return cell(i, lambda v: value)
+def misread(seen, meant): return cell(1, lambda v: "안녕하세요".encode(meant).decode(seen, "ignore"))
+
+
+ODD = "\u200b\u00a0\u3000\ufeff\x07\u2028\u2029\u200e\u202e\u00ad\u3164\x00\x0b\x85"
+LINES = {
+    "columns": [lambda s: s.rsplit("|", 1)[0], lambda s: s + "|x", lambda s: s.replace("|", "|둘|", 1), lambda s: s.split("|")[0],
+                lambda s: s.replace("|", "||||", 1), lambda s: s + "|", lambda s: s + "|||", lambda s: s.split("|")[1]],
+    "separator": [lambda s, c=c: s.replace("|", c) for c in "｜\t;│¦"] + [lambda s: s.replace("|", "\t", 1), lambda s: s.replace("|",
+        "｜", 2)],
+    "swapped_columns": [order(1, 0, 2, 3), order(0, 1, 3, 2), order(1, 0, 3, 2)]
+    + [lambda s, e=e: "|".join([*s.split("|")[:2], e, s.split("|")[2]]) for e in ("행복", "SAD", "중립") if e in ("SAD", "중립")],
+    "empty_field": [cell(i, lambda v: "") for i in range(4)] + [put(1, "\u200b"), put(1, "   "), put(0, "\u3000"), put(3, '""'), put(2,
+        "\t")],
+    "emotion": [put(3, to) for to in ("bored", "7", "hapy", "-1", "행복해", "99", "1.0", "sad,happy", "emotion3", "①"[:1] + "x")],
+    "quotes": [cell(i, lambda v, a=a, b=b: a + v + b) for i, a, b in ((1, '"', '"'), (0, '"', '"'), (1, "“", "”"), (2, "'", "'"),
+                                                                      (3, '"', '"'), (1, "「", "」"), (1, "‘", "’"))],
+    "spaces": [cell(0, lambda v: " " + v), cell(0, lambda v: v + " "), cell(1, lambda v: v + "  "), cell(2, lambda v: " " + v),
+               cell(3, lambda v: v + " "), lambda s: s.replace("|", " | ")],
+    "hidden_character": [cell(1, lambda v,
+                              c=c: v[:2] + c + v[2:]) for c in ODD]
+    + [lambda s: "\ufeff" + s, cell(0, lambda v: v + "\u200b"), cell(3, lambda v: "\u200b" + v), cell(2, lambda v: v + "\u2060")],
+    "nfd": [cell(1, lambda v: unicodedata.normalize("NFD", v)), cell(1, lambda v: unicodedata.normalize("NFD", v[:4]) + v[4:]),
+            cell(1, lambda v: v[:-3] + unicodedata.normalize("NFD", v[-3:])), cell(1, lambda v: unicodedata.normalize("NFD", "네, ") + v),
+            cell(1, lambda v: " ".join(unicodedata.normalize("NFD", w) if i % 2 == 0 else w for i, w in enumerate(v.split())))],
+    "lost_character": [cell(1, lambda v: v[:1] + "\ufffd" + v[2:]), cell(1, lambda v: "\ufffd" * 3), cell(1, lambda v: v + "\ufffd"),
+                       cell(2, lambda v: "\ufffd"), cell(1, lambda v: "\ufffd\ufffd" + v)],
+    "mojibake": [misread("latin-1", "cp949"), misread("latin-1", "utf-8"), misread("cp1252", "cp949"),
+                 cell(1, lambda v: v.encode("cp949").decode("latin-1")), cell(1, lambda v: v.encode().decode("latin-1"))],
+    "audio_missing": [put(0, v) for v in ("wavs/nichts.wav", "없는.wav", "한" * 300 + ".wav", "../../../../nowhere/x.wav", "wavs/a00",
+                                          "http://x/y.wav",
+                                          "wavs/*.wav", "\\\\server\\share\\none.wav") if v != "wavs/a00"],
+    "audio_folder": [put(0, v) for v in ("wavs", ".", "wavs/", "..", "./wavs", "wavs/../wavs")],
+    "path_case": [cell(0, str.upper), cell(0, lambda v: v.replace("wavs", "Wavs")), cell(0, lambda v: v.replace(".wav", ".WAV")),
+                  cell(0, lambda v: v.replace("/a", "/A")), cell(0, str.title)],
+    "path_backslash": [cell(0, lambda v: v.replace("/", "\\")), cell(0, lambda v: ".\\" + v.replace("/", "\\")),
+                       cell(0, lambda v: v.replace("/", "\\\\")), cell(0, lambda v: v.replace("/", "\\").upper()),
+                       cell(0, lambda v: "wavs\\..\\" + v.replace("/", "\\"))],
+    "path_foreign": [cell(0, lambda v, p=p: p + v) for p in ("/home/yuna/data/", "C:\\data\\", "DUMMY/", "/content/drive/MyDrive/", "~/")]
+    + [cell(0, lambda v: v.replace("wavs", "DUMMY")), cell(0, lambda v: v.replace("wavs/", ""))],
+    "path_suffix": [cell(0, lambda v, s=s: v.replace(".wav", s)) for s in (".flac", ".ogg", ".mp3", "", ".pcm")],
+    "path_style": [cell(0, lambda v, p=p: p + v) for p in ("./", "wavs/../", "./././", ".//", "wavs/./../")],
+    "label_style": [cell(3, lambda v: KOREAN_EMOTIONS[v]), cell(3, lambda v: str(EMOTIONS.index(v))), cell(3, str.upper), cell(3,
+        str.title),
+                    cell(3, lambda v: "0" + str(EMOTIONS.index(v)))],
+    "duplicate": [put(0, v) for v in ("wavs/a00.wav", "./wavs/a00.wav", "wavs/../wavs/a00.wav", "wavs//a00.wav", "WAVS/A00.WAV")],
+    "unknown_character": [cell(1, lambda v, c=c: v + c) for c in ("ひらがな", "ก", "Привет", "\ue000", "שלום")],
+    "isolated_jamo": [cell(1, lambda v, j=j: v + " " + j) for j in ("ㅋㅋ", "ㅠㅠ", "ㅎ", "ㅇㅇ", "ㅏ")],
+    "no_words": [put(1, t) for t in ("...", "?!", "-", "…", "~~")],
+    "language": [put(1, t) for t in ("Good morning to you.", "What a nice day", "Emotion is fun, 네.", "Hello",
+                                     "the cat sat on the mat 응")],
+    "markup": [cell(1, lambda v, m=m: m + v) for m in ("<br>", "&nbsp;", "(웃음) ", "[noise] ", "{laugh}", "\\n", "<b>아</b> ", "&#44; ")],
+    "symbol": [cell(1, lambda v, c=c: v + c) for c in ("😀", "♥", "★", "→", "👍🏽", "♪♪")],
+    "endless_text": [put(1, "가" * 2500), put(1, "네 " * 5000), put(1, "a" * 3000), put(1, "." * 2001), put(1, "한글 " * 100_000)],
+    "long_text": [cell(1, lambda v, n=n: v + " 그리고" * n) for n in (80, 100, 150, 300, 470)],
+    "needs_reading": [cell(1, lambda v, t=t: t + " " + v) for t in ("3시", "2024년", "5kg", "TV", "100%")],
+    "as_spoken": [put(1, t) for t in ("궁물이 맛있어요.", "어떠케 해요?", "감사함니다.", "바블 머거써요.", "나는 조아해요.")]
+    + [cell(1, lambda v: pronounce(normalize("국물이 없어서 밥을 못 먹었습니다. " + v)))],
+    "fewer_frames": [cell(1, lambda v, t=t: t) for t in ("가나다라마바사아자차카타파하 " * 25, "학교에서 돌아오는 길에 " * 20, "네 " * 250,
+                                                        "강산" * 120, "오늘은 참 좋은 날이에요. " * 22)],
+    "rare_speaker": [put(2, to) for to in ("Nari", "nary", "minho", "x", "나리", "NARI", "na_ri", "nari2")],
+    "punctuation": [cell(1, lambda v, e=e: v.rstrip(".?!") + e) for e in ("", "요", ":", ";", "-")],
+}
+TWO = {"rare_speaker", "duplicate", "as_spoken", "language", "no_words", "endless_text", "symbol"}  # planted on two lines, not three
+
+
+# ---- faults of one recording: kind → wave, rate → wave, options of soundfile.write
+
+def tone(wave, rate, hz, level): return wave + level * np.sin(2 * np.pi * hz * np.arange(len(wave)) / rate)
+def hiss(wave, level): return wave + level * np.random.default_rng(0).standard_normal(len(wave))
+
+
+def exact(wave): return np.round(wave * 32768).astype(np.int16)
+
+
+def hole(wave, value, at=0.5):
+    wave = wave.astype(np.float64).copy()
+    wave[int(len(wave) * at)] = value
+    return wave
+
+
+def loudest(wave): return int(np.abs(np.convolve(np.abs(wave), np.ones(400), "same")).argmax())
+
+
+def gap(wave, rate, seconds):
+    "Nothing for a moment where it is loudest."
+    i, wave = loudest(wave), wave.copy()
+    wave[i - int(seconds * rate / 2):i + int(seconds * rate / 2)] = 0
+    return wave
+
+
+SOUNDS = {
+    "silent": [lambda w, r: (w * 0, {}), lambda w, r: (w * 0 + 1e-5, {}), lambda w, r: (w * 1e-4, {}), lambda w, r: (w * 0 + 0.3, {}),
+               lambda w, r: (w * 0 - 0.9, {})],
+    "channels": [lambda w, r, n=n: (np.stack([w] * n, 1), {}) for n in (2, 3, 6, 8)] + [lambda w, r: (np.stack([w, w * 0], 1), {})],
+    "sample_rate": [lambda w, r, to=to: (resample(w, r, to), {"samplerate": to}) for to in (8000, 11025, 16000, 24000, 44100, 48000,
+        96000)],
+    "coarse_audio": [lambda w, r, s=s: (w, {"subtype": s}) for s in ("PCM_U8", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "GSM610")],
+    "audio_format": [lambda w, r, s=s: (w, {"subtype": s}) for s in ("PCM_24", "PCM_32", "FLOAT", "DOUBLE")]
+    + [lambda w, r: (w, {"format": "FLAC", "suffix": ".flac", "subtype": "PCM_24"})],
+    "wrong_suffix": [lambda w, r, f=f, s=s: (w, {"format": f, "subtype": s}) for f, s in (
+        ("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS"), ("FLAC", "PCM_16"), ("AIFF", "PCM_16"))]
+    + [lambda w, r: (w, {"format": "WAV", "suffix": ".flac"}), lambda w, r: (w, {"format": "WAV", "suffix": ".mp3"})],
+    "not_finite": [lambda w, r, v=v, s=s: (hole(w, v), {"subtype": s}) for v in (np.nan, np.inf, -np.inf) for s in ("FLOAT", "DOUBLE")],
+    "too_loud": [lambda w, r, k=k: (w * k, {"subtype": "FLOAT"}) for k in (32768, 1000, 128, 40, 1e9)],
+    "clipping": [lambda w, r, k=k, c=c: ((w / np.abs(w).max() * k).clip(-c, c), {}) for k in (4, 6, 10) for c in (1.0, 0.7)],
+    "click": [lambda w, r, v=v, at=at: (hole(w, v, at), {}) for v, at in ((0.95, 0.5), (-0.95, 0.3), (0.8, 0.7), (-0.9, 0.1), (0.99, 0.9))],
+    "dropout": [lambda w, r, s=s: (gap(w, r, s), {}) for s in (0.006, 0.01, 0.02, 0.03, 0.05)],
+    "offset": [lambda w, r, k=k: (w * 0.7 + k, {}) for k in (0.02, 0.05, 0.1, -0.05, -0.2)],
+    "edge_silence": [lambda w, r, a=a, b=b: (np.pad(w, (int(a * r), int(b * r))), {}) for a, b in ((1.2, 0), (0, 1.5), (2, 2), (3, 0),
+        (0, 5))],
+    "inner_silence": [lambda w, r, s=s: (np.insert(w, loudest(w), np.zeros(int(s * r))), {}) for s in (1.8, 2.0, 2.5, 4, 6)],
+    "noise": [lambda w, r, k=k: (hiss(w, k * np.abs(w).max()), {}) for k in (0.05, 0.08, 0.12, 0.2, 0.4)],
+    "bandwidth": [lambda w, r, to=to: (resample(resample(w, r, to), to, r), {}) for to in (6000, 8000, 9600, 11025, 12000)],
+    "hum": [lambda w, r, hz=hz, k=k: (tone(w, r, hz, k), {}) for hz, k in ((50, 0.01), (60, 0.01), (50, 0.03), (60, 0.003), (50, 0.005))],
+    "loudness": [lambda w, r, k=k: (w * k, {}) for k in (0.2, 0.15, 0.1, 0.25, 0.12)],
+    "quiet": [lambda w, r, k=k: (w / np.abs(w).max() * k, {}) for k in (0.015, 0.01, 0.004, 0.018, 0.002)],
+    "too_short": [lambda w, r, s=s: (w[r // 2:r // 2 + int(s * r)], {}) for s in (0.2, 0.15, 0.1, 0.05, 0.02)],
+    "too_long": [lambda w, r, k=k: (np.tile(w, int(k * r / len(w)) + 1), {}) for k in (21, 25, 30, 60, 150)],
+    "more_frames": [lambda w, r, k=k: (np.tile(w, k), {}) for k in (9, 10, 11, 12, 14)],
+    "rate": [lambda w, r, k=k: (w[:int(len(w) * k)], {}) for k in (0.5, 0.4, 0.3)] + [lambda w, r, k=k: (np.tile(w, k), {}) for k in (2,
+        3)],
+    "cut_edge": [lambda w, r: (w[:loudest(w)], {}), lambda w, r: (w[loudest(w):], {}), lambda w, r: (w[:loudest(w) + 50], {}),
+                 lambda w, r: (w[loudest(w) - 50:], {}), lambda w, r: (w[loudest(w) - 99:][:int(0.8 * len(w))], {})],
+    "near_audio": [lambda w, r: (w * 0.6, {"of": 5}), lambda w, r: (hiss(w, 1e-4), {"of": 5}), lambda w, r: (np.pad(w, (999, 0)),
+        {"of": 5}),
+                   lambda w, r: (0.7 * w, {"of": 5, "subtype": "PCM_24"}), lambda w, r: (-w * 0.9, {"of": 5}),
+                   lambda w, r: (w, {"of": 5, "format": "OGG", "subtype": "VORBIS", "suffix": ".ogg"})],
+    "duplicate_audio": [lambda w, r: (exact(w), {"of": 5}), lambda w, r: (exact(w), {"of": 5, "format": "FLAC", "suffix": ".flac"}),
+                        lambda w, r: (exact(w), {"of": 5, "format": "AIFF", "suffix": ".aiff"}), lambda w, r: (exact(w), {"of": 5,
+                            "format": "W64"}),
+                        lambda w, r: (exact(w), {"of": 5, "format": "RF64"})],
+}
+
+
+# ---- faults of a file's bytes: kind → name and bytes
+
+def chunks(wave: bytes, length: int) -> bytes:
+    "A wav whose data chunk claims another length."
+    at = wave.index(b"data") + 4
+    return wave[:at] + struct.pack("<I", length) + wave[at + 4:]
+
+
+def files(corpus: Corpus) -> dict[str, list[bytes]]:
+    whole = (corpus.folder / "wavs/a03.wav").read_bytes()
+    flac = io.BytesIO()
+    sf.write(flac, corpus.waves[3], corpus.rate, format="FLAC")
+    flac, header = flac.getvalue(), whole[:44]
+    return {"audio_broken": [b"", b"RIFF", b"hello" * 100, whole[:20], header, bytes(1000),
+                             b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+                             b"<!DOCTYPE html><html><body>404</body></html>", whole[44:], b"PK\x03\x04" + bytes(500), chunks(header, 0),
+                             whole[:22] + b"\0\0" + whole[24:], whole[:8] + b"AVI " + whole[12:]],
+            "truncated": [whole[:-2000], whole[:len(whole) // 2], whole[:3000], whole[:-100], chunks(whole, len(whole) + 5000)],
+            "any": [flac[:len(flac) // 2], flac[:len(flac) * 9 // 10], whole[:24] + b"\1\0\0\0" + whole[28:],
+                    whole[:24] + b"\xff" * 4 + whole[28:]]}
+
+
+# ---- faults of a whole list's bytes: kind → bytes, line
+
+def whole_lists(corpus: Corpus) -> list[tuple[str, bytes, int]]:
+    lines = corpus.lines
+    text = "".join(f"{line}\n" for line in lines)
+    def mixed(n, encoding, ends=b"\n"): return b"".join(line.encode(encoding if i == n else "utf-8") + ends for i, line in enumerate(lines))
+    def damaged(n, raw): return b"".join((raw if i == n else b"") + line.encode() + b"\n" for i, line in enumerate(lines))
+    return [
+        ("bom", text.encode("utf-8-sig"), 1), ("bom", text.replace("\n", "\r\n").encode("utf-8-sig"), 1), ("bom",
+            text[:-1].encode("utf-8-sig"), 1),
+        ("bom", b"\xef\xbb\xbf" + mixed(20, "cp949"), 1), ("bom", ("\ufeff" + text.replace("|nari|", "|나리|")).encode(), 1),
+        *[("cp949", raw, 1) for raw in (text.encode("cp949"), text.encode("euc-kr"), text.replace("\n", "\r\n").encode("cp949"),
+                                        text[:-1].encode("cp949"), text.replace("|nari|", "|나리|").encode("cp949"))],
+        *[("utf16", text.encode(e), 1) for e in ("utf-16", "utf-16-le", "utf-16-be")], ("utf16", text.replace("\n",
+            "\r\n").encode("utf-16"), 1),
+        ("utf16", b"\xfe\xff" + text.encode("utf-16-be"), 1),
+        *[("mixed_encoding", mixed(n, e), n + 1) for n, e in ((3, "cp949"), (40, "cp949"), (0, "cp949"), (N - 1, "euc-kr"))],
+        ("mixed_encoding", mixed(7, "cp949", b"\r\n"), 8),
+        *[("not_utf8", damaged(n, raw), n + 1) for n, raw in ((5, b"\xff\xff"), (0, b"\x80\x81\x82"), (30, b"\xc3\x28"), (59,
+            b"\xf8\xa1\xa1\xa1"), (9, b"\xed\xa0\x80"))],
+        *[("windows_line_ends", text.replace("\n", e).encode(), 1) for e in ("\r\n", "\r")],
+        *[("windows_line_ends", (text.replace("\n", e))[:-len(e)].encode(), 1) for e in ("\r\n", "\r")],
+        ("windows_line_ends", text.replace("\n", "\r\n").encode("cp949"), 1),
+        ("line_ends", text.replace("\n", "\r\n", 5).encode(), 6), ("line_ends", text.replace("\n", "\r", 1).encode(), 2),
+        ("line_ends", "\n".join(lines[:30]).encode() + b"\r\n" + "\n".join(lines[30:]).encode() + b"\n", 30),
+        ("line_ends", "\r\n".join(lines[:50]).encode() + b"\n" + "\r\n".join(lines[50:]).encode() + b"\r\n", 50),
+        ("line_ends", text[:-1].encode() + b"\r\n", N),
+        *[("no_final_newline", raw, N) for raw in (text[:-1].encode(), text[:-1].replace("\n", "\r\n").encode(),
+                                                   text[:-1].encode("utf-8-sig"))],
+        ("no_final_newline", "\n".join(lines[:9]).encode(), 9), ("no_final_newline", lines[0].encode(), 1),
+        ("blank_lines", text.replace("\n", "\n\n", 1).encode(), 2), ("blank_lines", b"\n" + text.encode(), 1),
+        ("blank_lines", text.encode() + b"\n\n\n", N + 1), ("blank_lines", text.replace("\n", "\n \t \n", 1).encode(), 2),
+        ("blank_lines", text.replace("\n", "\r\n\r\n", 1).replace("\n", "\r\n").replace("\r\r", "\r").encode(), 2),
+        *[("empty_list", raw, 0) for raw in (b"", b"\n# x\n", b"\n\n\n", b"   \n", b"\xef\xbb\xbf", b"path\ttext\n")],
+        *[("header", text.replace("|", "\t").encode(), 1), ("header", text.replace("|", "\t")[:-1].encode(), 1),
+          ("header", text.replace("|", "\t").replace("\n", "\r\n").encode(), 1), ("header", text.replace("|", "\t").encode("cp949"), 1),
+          ("header", ("path\tpath\ttext\n" + "".join(f"{line.split('|')[0]}\tx\t{line.split('|')[1]}\n" for line in lines)).encode(), 1)],
+    ]
