@@ -118,15 +118,21 @@ def metrics(run):
 
 def test_training_stops_and_goes_on(tmp_path):
     "Session 1 saves and ends before its time is up; session 2, on a fresh machine, goes on to the end and speaks."
-    drive, run = tmp_path / "drive", tmp_path / "drive/MyDrive/emotts_nb/runs/small"
-    settings = f'preset="tiny"\nsteps=6\nrun_dir="runs/small"\ndrive_folder={str(drive)!r}\nsave_every=3\n' + few(tmp_path)
-    first = colabrun.printed(colabrun.run(TRAINING, settings + "stop_after=0.01", twice="train", folder=ROOT))
+    drive, run = tmp_path / "drive", tmp_path / "drive/MyDrive/emotts_nb/small"
+    def settings(machine): return f"""preset="tiny"
+steps=6
+run_dir={str(tmp_path / machine / "small")!r}
+drive_mount={str(drive)!r}
+save_every=3
+""" + few(tmp_path)
+    first = colabrun.printed(colabrun.run(TRAINING, settings("first") + "stop_after=0.01", twice="train", folder=ROOT))
     assert f"Mounted at {drive}" in first
     assert "no GPU" in first or "GPU:" in first
+    assert "frames up to" in first and "remedy: none needed" in first
     assert "time at step 1 of 6: run this cell again to go on" in first and "time at step 2 of 6" in first
     assert "not finished: run the training cell again" in first
     assert len(metrics(run)) == 1 + 2
-    second = colabrun.run(TRAINING, settings, folder=ROOT)
+    second = colabrun.run(TRAINING, settings("second"), folder=ROOT)
     told = colabrun.printed(second)
     assert "finished at step 6 of 6" in told
     assert [int(row.split(",")[0]) for row in metrics(run)[1:]] == [1, 2, 3, 4, 5, 6]
@@ -142,3 +148,25 @@ def test_a_wrong_filelist_ends_before_training(tmp_path):
     with pytest.raises(Exception, match="bored"):
         colabrun.run(TRAINING, f'filelist={str(bad)!r}\nrun_dir={str(tmp_path / "run")!r}', folder=ROOT)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_full_drive_is_told_before_training(tmp_path, monkeypatch):
+    from collections import namedtuple
+
+    from emotts_nb.core import EmottsError
+    from emotts_nb.training import colab
+    from emotts_nb.training.trainer import ToyTask, toy_utterances
+    monkeypatch.setattr(colab.shutil, "disk_usage", lambda place: namedtuple("Usage", "total used free")(15 << 30, 15 << 30, 1000))
+    with pytest.raises(EmottsError, match="room for 0 MB, .* empty Drive's bin"):
+        colab.train_here(ToyTask(), toy_utterances(8), [], tmp_path / "run", 3, drive=tmp_path / "drive")
+    assert not (tmp_path / "run").exists()
+
+
+def test_drive_that_may_not_be_mounted(monkeypatch):
+    from emotts_nb.core import EmottsError
+    from emotts_nb.training.colab import drive_folder
+    monkeypatch.syspath_prepend(colabrun.STUB)
+    from google.colab import drive
+    def refuse(*_): raise ValueError("mount failed")
+    monkeypatch.setattr(drive, "mount", refuse)
+    with pytest.raises(EmottsError, match="could not be mounted .mount failed.: allow it"): drive_folder("/content/drive")

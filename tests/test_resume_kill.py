@@ -8,28 +8,44 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("torch")
 
+from emotts_nb.training.tasks import TASKS
+
 HANGS = ("half", "written", "renamed", "pruning")  # where inside a save the child waits to be killed
-SIZES = dict(toy=dict(n=160, steps=60), tacotron2=dict(n=24, steps=16))
-SAVE_EVERY = dict(toy=4, tacotron2=2)
+
+
+@dataclass
+class Trial:
+    "How a model is trained here; a new one in `TASKS` is tried with these figures unless it has its own below."
+    n: int = 24  # the shortest so many utterances of the sample
+    steps: int = 16  # twice as many when killed twenty times
+    save_every: int = 2
+    frame_budget: int = 1200
+    max_batch: int = 6
+    options: dict = field(default_factory=dict)  # for the task's class
+
+
+TRIALS = {name: Trial() for name in TASKS} | dict(toy=Trial(n=160, steps=60, save_every=4, frame_budget=600, max_batch=8))
 
 
 def build(model):
     "A fresh task with its data."
+    trial = TRIALS[model]
     if model == "toy":
         from emotts_nb.training.trainer import ToyTask, toy_utterances
-        return ToyTask(dropout=0.1), toy_utterances(SIZES[model]["n"]), toy_utterances(8, 1), dict(frame_budget=600, max_batch=8)
+        return ToyTask(dropout=0.1), toy_utterances(trial.n), toy_utterances(8, 1)
     from emotts_nb.data.filelist import read_filelist
     from emotts_nb.data.sample import sample_path
-    from emotts_nb.models.tacotron2 import Tacotron2Task
+    from emotts_nb.training.tasks import make_task
     utterances = read_filelist(sample_path() / "train.txt")
-    utterances = sorted(utterances, key=lambda u: (len(u.text), str(u.path)))[:SIZES[model]["n"]]
-    return Tacotron2Task("tiny"), utterances, utterances[:2], dict(frame_budget=1200, max_batch=6)
+    utterances = sorted(utterances, key=lambda u: (len(u.text), str(u.path)))[:trial.n]
+    return make_task(model, "tiny", **trial.options), utterances, utterances[:2]
 
 
 def hang_in_save(where, number):
@@ -82,9 +98,9 @@ def child(model, run_dir, steps, workers, *hang):
         if self.path.name == "timing.csv": print("step", row["step"], flush=True)
     Table.add = tell
     if hang: hang_in_save(hang[0], int(hang[1]))
-    task, utterances, valid, sizes = build(model)
-    train(task, utterances, valid, run_dir, int(steps), workers=int(workers), **sizes, ema=0.9, micro_batches=2,
-          save_every=SAVE_EVERY[model], validate_every=20, device="cpu", start_method="fork", progress=False)
+    trial, (task, utterances, valid) = TRIALS[model], build(model)
+    train(task, utterances, valid, run_dir, int(steps), workers=int(workers), frame_budget=trial.frame_budget, max_batch=trial.max_batch,
+          ema=0.9, micro_batches=2, save_every=trial.save_every, validate_every=20, device="cpu", start_method="fork", progress=False)
 
 
 def start(model, run_dir, steps, workers, *hang):
@@ -129,7 +145,7 @@ def kill_often(model, tmp_path, in_step, in_save, steps):
     for i, kind in enumerate(kinds):
         workers, before = (0, 2)[i % 2], newest_step(tmp_path / "killed") if i else 0
         if kind == "step":
-            at = min(before + rng.randint(1, SAVE_EVERY[model] + 2), steps - 1)
+            at = min(before + rng.randint(1, TRIALS[model].save_every + 2), steps - 1)
             killed += kill_at(start(model, tmp_path / "killed", steps, workers), at, rng.random() * 0.01)
         else: killed += kill_at(start(model, tmp_path / "killed", steps, workers, kind, 1 if kind != "pruning" else 2))
     said = finish(model, tmp_path / "killed", steps, 2)
@@ -143,14 +159,9 @@ def kill_often(model, tmp_path, in_step, in_save, steps):
 def test_killed_and_resumed_is_the_same_run(tmp_path): kill_often("toy", tmp_path, 2, 2, 40)
 
 
-def models():
-    yield "toy"
-    yield "tacotron2"
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("model", list(models()))
-def test_twenty_kills(tmp_path, model): kill_often(model, tmp_path, 14, 6, SIZES[model]["steps"] * 2)
+@pytest.mark.parametrize("model", TRIALS)
+def test_twenty_kills(tmp_path, model): kill_often(model, tmp_path, 14, 6, TRIALS[model].steps * 2)
 
 
 if __name__ == "__main__": child(*sys.argv[1:])

@@ -1,0 +1,85 @@
+"`emotts train` as a person uses it: time that is up, another machine, other data, other weights, too little memory."
+import csv
+import json
+import warnings
+
+import pytest
+
+pytest.importorskip("torch")
+
+from emotts_nb.cli import main  # noqa: E402
+from emotts_nb.data.filelist import read_filelist, write_filelist  # noqa: E402
+from emotts_nb.data.sample import sample_path  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def lists(tmp_path_factory):
+    "The ten shortest utterances, and the eleventh as validation."
+    folder = tmp_path_factory.mktemp("lists")
+    some = sorted(read_filelist(sample_path() / "train.txt"), key=lambda u: (len(u.text), str(u.path)))[:11]
+    for name, part in (("train", some[:10]), ("fewer", some[:9]), ("valid", some[10:])): write_filelist(folder / f"{name}.txt", part)
+    return folder
+
+
+@pytest.fixture
+def emotts(lists, monkeypatch, capsys):
+    "Call `emotts train tacotron2 --preset tiny …`; exit code, standard output, standard error."
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+
+    def call(run_dir, *more, name="train", steps=2, preset="tiny"):
+        argv = ["train", "tacotron2", "--preset", preset, "--filelist", lists / f"{name}.txt", "--valid", lists / "valid.txt",
+                "--run-dir", run_dir, "--steps", steps, "--max-batch", 4, "--frame-budget", 800, *more]
+        with pytest.raises(SystemExit) as e: main([str(a) for a in argv])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return e.value.code, out, err
+    return call
+
+
+def steps_of(run_dir):
+    with open(run_dir / "metrics.csv", newline="") as f: return [int(r["step"]) for r in csv.DictReader(f)]
+
+
+def test_time_that_is_up_and_another_machine(tmp_path, emotts):
+    code, out, _ = emotts(tmp_path / "vm1", "--hours", 1e-6, "--mirror", tmp_path / "drive")
+    assert code == 0 and "the time is up at step 1 of 2; the same command goes on" in out
+    code, out, _ = emotts(tmp_path / "vm2", "--mirror", tmp_path / "drive", "--json")
+    assert code == 0 and json.loads(out) == dict(run_dir=str(tmp_path / "vm2"), step=2, reason="finished")
+    assert steps_of(tmp_path / "vm2") == [1, 2] and (tmp_path / "drive" / "voice.safetensors").exists()
+    assert "resumed at step 1" in (tmp_path / "vm2" / "log.txt").read_text()
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory): return tmp_path_factory.mktemp("done") / "run"
+
+
+def test_refusals_and_warm_start(tmp_path, done, emotts, monkeypatch):
+    assert emotts(done, steps=1)[0] == 0
+    for match, options, name in (("trained on another filelist (10 utterances, now 9; different", (), "fewer"),
+                                 ("seed was 0 and is now 4", ("--seed", 4), "train"),
+                                 ("mixed_precision was no and is now bf16", ("--precision", "bf16"), "train")):
+        code, _, err = emotts(done, *options, name=name)
+        assert code == 2 and match in err and err.startswith("emotts: ") and len(err.strip().splitlines()) == 1, err
+    code, _, err = emotts(done, "--set", 'model={"z_dim": 4}')
+    assert code == 2 and "made for another task: config.model.z_dim was 8 and is now 4: set it back, or begin another folder" in err
+    monkeypatch.setattr("emotts_nb.models.tacotron2.SYMBOLS", ("a", "b"))
+    code, _, err = emotts(done)
+    assert code == 2 and "facts.symbols" in err
+    monkeypatch.undo()
+    monkeypatch.setattr("emotts_nb.training.trainer.version", lambda name: "7.0.0")
+    code, _, err = emotts(done)
+    assert code == 2 and "this is 7.0.0: install that version" in err
+    monkeypatch.undo()
+    code, out, err = emotts(tmp_path / "warm", "--init-from", done, "--set", 'model={"z_dim": 4}', steps=1)
+    report = (tmp_path / "warm" / "warm_start.txt").read_text()
+    assert code == 0 and "warm start from" in out
+    assert "model.encoder.embedding.weight: loaded" in report and "kept, (64, 8) does not fit (64, 4)" in report
+    assert emotts(tmp_path / "cold", "--init-from", tmp_path / "nothing")[0] == 2
+
+
+def test_too_little_memory(tmp_path, emotts):
+    code, _, err = emotts(tmp_path / "run", "--memory", "4MB", "--precision", "bf16", steps=1)
+    assert code == 0 and "emotts: warning: one utterance of " in err and "take a smaller preset" in err
+    assert "remedy: " in (tmp_path / "run" / "log.txt").read_text()
+    code, _, err = emotts(tmp_path / "other", "--memory", "much")
+    assert code == 2 and "write it as 15GB" in err and not (tmp_path / "other").exists()
