@@ -17,4 +17,4 @@ nbdev-test --n-workers "$workers" --do-print --timing --flags "$slow"
 step "every notebook's tests against the exported package"
 python tools/test_exported.py --workers "$workers" ${slow:+--slow}
 step "pytest"
-pytest -q ${slow:+--slow} tests
+pytest -q -n "$workers" --dist loadfile ${slow:+--slow} tests

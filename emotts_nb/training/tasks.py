@@ -31,6 +31,8 @@ class TaskEntry:
 _ATTACH = "give it to a voice: emotts attach {run_dir}/vocoder.safetensors --out voice.safetensors"
 TASKS: dict[str, TaskEntry] = {
     "tacotron2": TaskEntry("emotts_nb.models.tacotron2:Tacotron2Task", "text to mel, attention and a variational style"),
+    "gst_tacotron": TaskEntry("emotts_nb.models.tacotron:TacotronTask", "text to mel and full spectrum, attention and style tokens",
+                              presets=("tiny", "small", "small-mel", "full")),
     "fastspeech2": TaskEntry("emotts_nb.models.fastspeech2:FastSpeech2Task", "text to mel, all frames at once, with its own aligner",
                              frame_budget=2720, max_batch=8, steps=3500),
     "source_filter": TaskEntry(
