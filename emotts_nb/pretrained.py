@@ -36,8 +36,10 @@ from torch import Tensor, nn
 
 from .audio.mel import MelSpec
 from .core import EmottsError, write_aside
+from .models.fastspeech2 import HguFastSpeech2, hgu_checkpoint, hgu_outputs, read_hgu, read_hgu_statistics
 from .models.tacotron2 import Tacotron2, Tacotron2Config
 from .text.hangul import UnknownCharacter, nfc
+from .text.symbols import fastspeech2_ids
 from .vocoders import waveglow
 from .vocoders.base import Vocoder, read_vocoder
 from .vocoders.hifigan import HiFiGANDiscriminators
@@ -268,8 +270,9 @@ def english_148_ids(
     return ids
 
 # %% ../nbs/69_pretrained.ipynb #fffc808f
-SYMBOLS = {"korean_80": korean_80_ids, "english_148": english_148_ids}
-MEANING = {"tacotron2_vae": ("korean_80", 80, "tacotron2_16k"), "tacotron2_nvidia": ("english_148", 148, "tacotron2")}
+SYMBOLS = {"korean_80": korean_80_ids, "english_148": english_148_ids, "korean_fastspeech2": fastspeech2_ids}
+MEANING = {"tacotron2_vae": ("korean_80", 80, "tacotron2_16k"), "tacotron2_nvidia": ("english_148", 148, "tacotron2"),
+           "fastspeech2_hgu_korean": ("korean_fastspeech2", 84, "tacotron2")}
 
 
 @dataclass
@@ -322,8 +325,9 @@ def _tacotron2(state: dict[str, Tensor], path, **changes) -> Tacotron2:
 
 # %% ../nbs/69_pretrained.ipynb #a710cc8d
 def load_acoustic(
-    path: str | Path,  # A checkpoint of jinhan/tacotron2-vae or NVIDIA/tacotron2, or of a fork with the same layout
-    prenet_dropout: float = 0.5,  # Rate of the prenet's dropout, which is never off in the original
+    path: str | Path,  # A checkpoint of jinhan/tacotron2-vae, NVIDIA/tacotron2, HGU Korean FastSpeech 2, or a fork with the same layout
+    prenet_dropout: float = 0.5,  # Rate of the prenet's dropout, which is never off in the original Tacotron 2
+    stats: str | Path | None = None,  # FastSpeech 2: the folder with its mel_stat.npy, f0_stat.npy and energy_stat.npy
 ) -> Acoustic:
     "Load a public acoustic model safely; raises `EmottsError` for anything else, saying what it looks like."
     content = read_checkpoint(path)
@@ -332,12 +336,22 @@ def load_acoustic(
     if family not in MEANING:
         like = f"keys look like {family}" if family else f"its first keys are {', '.join(list(state)[:3])}"
         raise EmottsError(f"{path} is not supported yet as an acoustic model ({like}): use one of {', '.join(MEANING)}")
-    model = _tacotron2(state, path, prenet_dropout=prenet_dropout)
+    of_hgu = family == "fastspeech2_hgu_korean"
+    model = read_hgu(state, path) if of_hgu else _tacotron2(state, path, prenet_dropout=prenet_dropout)
     symbols, n_symbols, spec = MEANING[family]
-    n_mels = model.config.n_mels
-    rest = {k: v for k, v in content.items() if k != "state_dict"} if "state_dict" in content else {}
-    return Acoustic(model, family, symbols if model.config.n_symbols == n_symbols else None, MelSpec.named(spec, n_mels=n_mels),
-                    np.zeros(n_mels, np.float32), np.ones(n_mels, np.float32), rest)
+    n_mels, container = model.config.n_mels, "model" if of_hgu else "state_dict"
+    mean, std = _hgu_statistics(model, stats) if of_hgu and stats else (np.zeros(n_mels, np.float32), np.ones(n_mels, np.float32))
+    rest = {k: v for k, v in content.items() if k != container} if container in content else {}
+    symbols = symbols if model.config.n_symbols == n_symbols else None
+    return Acoustic(model, family, symbols, MelSpec.named(spec, n_mels=n_mels), mean, std, rest)
+
+
+def _hgu_statistics(model: HguFastSpeech2, folder) -> tuple[np.ndarray, np.ndarray]:
+    "Mean and spread of the mels that a model was trained on; its config takes those of F0 and energy."
+    known = read_hgu_statistics(folder)
+    f0, energy = ((float(known[k][0].mean()), float(known[k][1].mean())) for k in ("f0", "energy"))
+    model.config = replace(model.config, f0=f0, energy=energy)
+    return known["mel"][0], known["mel"][1]
 
 # %% ../nbs/69_pretrained.ipynb #ba528793
 def original_state(model: Tacotron2) -> dict[str, Tensor]:
@@ -352,13 +366,14 @@ def original_state(model: Tacotron2) -> dict[str, Tensor]:
 
 
 def export_acoustic(
-    model: Acoustic | Tacotron2,  # From `load_acoustic`, or one of ours in compatibility mode
+    model: Acoustic | Tacotron2 | HguFastSpeech2,  # From `load_acoustic`, or one of ours in compatibility mode
     path: str | Path,
 ):
     "Write a checkpoint that the original code reads; what `load_acoustic` read is given back bit for bit."
-    rest = model.rest if isinstance(model, Acoustic) else {}
-    state = original_state(model.model if isinstance(model, Acoustic) else model)
-    with write_aside(path) as aside: torch.save({"iteration": 0, "learning_rate": 1e-3, **rest, "state_dict": state}, aside)
+    model, rest = (model.model, model.rest) if isinstance(model, Acoustic) else (model, {})
+    if isinstance(model, HguFastSpeech2): content = hgu_checkpoint(model, rest)
+    else: content = {"iteration": 0, "learning_rate": 1e-3, **rest, "state_dict": original_state(model)}
+    with write_aside(path) as aside: torch.save(content, aside)
 
 # %% ../nbs/69_pretrained.ipynb #e27a8c65
 class Shell:
@@ -749,13 +764,16 @@ class Conformance:
 
 # %% ../nbs/69_pretrained.ipynb #266aace8
 def _acoustic_outputs(spec: dict, arrays: dict, double: bool = False) -> dict:
-    "Rebuild a Tacotron 2 checkpoint in its original layout, load it as a user would, and run it."
+    "Rebuild an acoustic checkpoint in its original layout, load it as a user would, and run it."
+    state = golden_state(spec)
+    if of_hgu := family_of(state) == "fastspeech2_hgu_korean": content = {"model": {f"module.{k}": v for k, v in state.items()}}
+    else: content = {"iteration": 0, "state_dict": state, "optimizer": {}, "learning_rate": 1e-3}
     with tempfile.TemporaryDirectory() as d:
         path = Path(d) / "checkpoint_0"
-        torch.save({"iteration": 0, "state_dict": golden_state(spec), "optimizer": {}, "learning_rate": 1e-3}, path)
+        torch.save(content, path)
         acoustic = load_acoustic(path, prenet_dropout=0.0)
-        if double: acoustic.model.double()
-        return tacotron2_outputs(acoustic, arrays)
+    if double: acoustic.model.double()
+    return hgu_outputs(acoustic.model, arrays) if of_hgu else tacotron2_outputs(acoustic, arrays)
 
 
 INPUTS = ("mel", "noise", "audio", "real", "fake", "pqmf_analysis_in")
