@@ -46,7 +46,10 @@ def parse_mix(text: str) -> dict[str, float]:
     except ValueError: raise EmottsError(f"--mix {text!r} is not a mixture: write it as sad=0.3,angry=0.7") from None
 
 
-def explain(text: str):
+def explain(
+    text: str,
+    lexicon: Path | None = None,  # Readings of your own
+):
     "Print what the text front end does to `text`, rule by rule."
     from emotts_nb.text.numbers import normalize_trace
     from emotts_nb.text.pronounce import explain as rules
@@ -55,7 +58,7 @@ def explain(text: str):
     print(f"written     {text}")
     for s in steps: print(f"{s.rule:26} {s.written} → {s.spoken}")
     print(f"normalised  {normalised}")
-    for rule, before, after in rules(normalised): print(f"rule {rule:21} {before} → {after}")
+    for rule, before, after in rules(normalised, lexicon): print(f"rule {rule:21} {before} → {after}")
 
 
 def voice_of(args):
@@ -73,11 +76,11 @@ def say(args):
     from emotts_nb.audio.io import save_wav
 
     one_thread()
-    if args.explain: explain(args.text)
+    if args.explain: explain(args.text, args.lexicon)
     mix = parse_mix(args.mix) if args.mix else None
     voice = voice_of(args)
     speech = voice.speak(args.text, args.emotion, args.intensity, args.like, mix, args.speed, args.seed, pitch=args.pitch,
-                         energy=args.energy, variation=args.variation)
+                         energy=args.energy, variation=args.variation, lexicon=args.lexicon)
     save_wav(args.out, speech.wav, speech.sample_rate)
     told = dict(out=str(args.out), seconds=round(len(speech.wav) / speech.sample_rate, 3), spoken=speech.sentences, good=speech.good)
     show(told, args.json, f"{args.out}: {told['seconds']:.1f} s, {args.emotion}: {' '.join(speech.sentences)}")
@@ -356,6 +359,7 @@ def options() -> argparse.ArgumentParser:
     p.add_argument("--energy", type=float, default=0.0, help="decibels up, likewise")
     p.add_argument("--variation", type=float, default=0.0, help="1: as different from the usual as two recordings of an emotion are")
     p.add_argument("--seed", type=int, default=0, help="another seed is another reading")
+    p.add_argument("--lexicon", type=Path, help="file of your own readings, lines `written<TAB>reading`")
     p.add_argument("--explain", action="store_true", help="show the rules that the text front end applied")
     p.add_argument("--out", type=Path, required=True, help="sound file to write (.wav, .flac, .ogg, .mp3)")
     voice(p)

@@ -33,6 +33,14 @@ def test_say_writes_a_wave(tmp_path):
     assert np.abs(wav).max() > 0.05 and told["good"]
 
 
+def test_say_takes_a_lexicon(tmp_path):
+    (tmp_path / "mine.tsv").write_text("카페\t까페\n", encoding="utf-8")
+    done = emotts("say", "카페에 가요.", "--lexicon", tmp_path / "mine.tsv", "--out", tmp_path / "cafe.wav", "--json")
+    assert json.loads(done.stdout)["spoken"] == ["까페에 가요."]
+    (tmp_path / "bad.tsv").write_text("카페 까페\n", encoding="utf-8")
+    fails("say", "카페", "--lexicon", tmp_path / "bad.tsv", "--out", tmp_path / "no.wav", naming="line 1", leaving=[tmp_path / "no.wav"])
+
+
 @pytest.mark.parametrize("text, options, naming", [
     ("", [], "nothing to say"),
     ("?!", [], "nothing to say"),
