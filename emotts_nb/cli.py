@@ -35,9 +35,8 @@ def show(
 
 def one_thread():
     "Small models run fastest on one thread; OMP_NUM_THREADS says otherwise."
-    import torch
-
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch reads it when it is imported
+    if torch := sys.modules.get("torch"): torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 # %% ../nbs/78_cli.ipynb #7df22b96
 def parse_mix(text: str) -> dict[str, float]:
