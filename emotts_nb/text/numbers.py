@@ -10,16 +10,16 @@ __all__ = ['NATIVE', 'SINO', 'JOINED', 'COUNTERS', 'TAIL', 'UP_TO', 'RULES', 'DI
            'native', 'digits', 'number', 'is_native', 'counted', 'Step', 'Rule', 'rules_for', 'rule', 'before', 'after',
            'has_coda', 'fold_one', 'fold', 'normalize_trace', 'normalize', 'find_counter', 'find_unit', 'value',
            'quantity', 'spoken', 'read_quantity', 'read_version', 'read_list', 'read_pair', 'read_line_up', 'between',
-           'read_range', 'read_fraction', 'read_nth', 'read_quarter', 'read_ratio', 'clock', 'read_clock', 'read_ampm',
-           'read_verse', 'date', 'read_date', 'read_month', 'read_day', 'read_days', 'read_weekday', 'read_historic',
-           'read_name', 'read_virus', 'read_season', 'read_code', 'read_number_of', 'read_plate', 'read_phone',
-           'read_emergency', 'lexicon', 'spell', 'look_up', 'latin', 'read_latin', 'read_letter_digit', 'read_initials',
-           'read_listed', 'address', 'read_mail', 'read_web', 'read_file', 'read_extension', 'read_abbreviation',
-           'read_page', 'read_countdown', 'read_before_clock', 'read_unit', 'read_sign', 'read_greek', 'read_pause',
-           'read_dots', 'read_line', 'scaled', 'read_money', 'read_minus', 'read_negative', 'read_plus', 'read_equals',
-           'read_sale', 'read_times', 'read_comparison', 'read_power', 'read_degree', 'read_angle', 'read_about',
-           'read_tilde', 'read_mark', 'read_hash', 'read_company', 'read_face', 'read_jamo', 'hanja_readings',
-           'read_hanja', 'read_gloss']
+           'read_range', 'read_neighbours', 'read_fraction', 'read_nth', 'read_quarter', 'read_ratio', 'clock',
+           'read_clock', 'read_record', 'read_duration', 'read_ampm', 'read_verse', 'date', 'read_date', 'read_month',
+           'read_day', 'read_days', 'read_weekday', 'read_historic', 'read_name', 'read_virus', 'read_season',
+           'read_code', 'read_number_of', 'read_plate', 'read_phone', 'read_emergency', 'lexicon', 'spell', 'look_up',
+           'latin', 'read_latin', 'read_letter_digit', 'read_initials', 'read_listed', 'address', 'read_mail',
+           'read_web', 'read_file', 'read_extension', 'read_abbreviation', 'read_page', 'read_countdown',
+           'read_before_clock', 'read_unit', 'read_sign', 'read_greek', 'read_pause', 'read_dots', 'read_line',
+           'scaled', 'read_money', 'read_minus', 'read_negative', 'read_plus', 'read_equals', 'read_sale', 'read_times',
+           'read_comparison', 'read_power', 'read_degree', 'read_angle', 'read_about', 'read_tilde', 'read_mark',
+           'read_hash', 'read_company', 'read_face', 'read_jamo', 'hanja_readings', 'read_hanja', 'read_gloss']
 
 # %% ../../nbs/11_text.numbers.ipynb #b694e282
 import re
@@ -88,7 +88,8 @@ NATIVE = """
 팀 세트 테이블 건 가구 글자 단어 문장 문단 과목 문제 문항 걸음 발 발자국 발짝 주먹 바가지 캔 팩 공기 대접 큰술
 작은술 티스푼 꼬집 줌 골 계단 정거장 정류장 학급 자리 자릿수 손가락 발가락 눈금 근 냥 돈 자매 식구 두름 접 첩 다스
 롤 되 말 홉 쾌 톳 쌈 보루 축 컷 그룹 가족 나라 시즌 포 포대 폭 놈 녀석 매듭 뿌리 집 밤 가마 가마니 단지 양동이
-항아리 봉우리 모서리 꼭지 타래 코스 스쿱
+항아리 봉우리 모서리 꼭지 타래 코스 스쿱 사리 닢 뼘 아름 땀 올 수레 트럭 짐 표 획 뙈기 고랑 잎 바리 마지기 섬 손 꿰미 수저
+국자 주걱 삽 보시기 종지 뚝배기 소쿠리 광주리 도막 담불 강다리 끗 질 단락 챕터 순배
 """.split()
 
 # %% ../../nbs/11_text.numbers.ipynb #bde2d34c
@@ -103,7 +104,7 @@ SINO = """
 피트 마일 야드 에이커 와트 킬로와트 메가와트 기가와트 볼트 암페어 옴 헤르츠 메가헤르츠 기가헤르츠 데시벨 칼로리
 킬로칼로리 바이트 킬로바이트 메가바이트 기가바이트 테라바이트 기가 메가 테라 비트 픽셀 배럴 갤런 온스 캐럿 노트
 기압 헥토파스칼 파스칼 제곱미터 세제곱미터 평방미터 입방미터 제곱킬로미터 시시 씨씨 피피엠 데니어 기 기수 종 종목
-색 석 열 행 국 교 사 가 형제 남매 모녀 부자 총사 극 각 각형 매 자 모작 할 푼 수 레벨 프레임 도어 촌
+색 석 정 열 행 국 교 사 가 형제 남매 모녀 부자 총사 극 각 각형 매 자 모작 할 푼 수 레벨 프레임 도어 촌
 """.split()
 JOINED = set("월 차원 각형 인칭 형제 남매 총사 색 극 각 가 모작".split())
 COUNTERS = {c: False for c in SINO} | {c: True for c in NATIVE}  # counter → native by default?
@@ -125,7 +126,9 @@ _NATIVE_BEFORE = {
     "점": _any("그림 작품 유물 의류 옷 사진 가구 고기 문화재 도자기 보물 미술품 제품 한우", _BEHIND),
     "쪽": _any("마늘 귤 사과 생강 오렌지", _BEHIND),
     "부": _any("서류 신문 사본 계약서 원본 복사 보고서 잡지 이력서 설문지 유인물", _BEHIND),
-    "단": _any("시금치 대파 쪽파 부추 열무 배추 나물 미나리 상추 장작", _BEHIND),
+    "단": _any("시금치 대파 쪽파 (?<![가-힣])파 부추 열무 배추 나물 미나리 상추 장작", _BEHIND),
+    "수": _any("시조 동시 한시 가곡 노래 (?<![가-힣])시", _BEHIND),
+    "정": _any("(?<![가-힣])[약총] 알약 소총 권총 엽총 비타민 진통제 수면제 감기약 소화제 하루 한번에 식후", _BEHIND),
 }
 _NATIVE_AFTER = {"분": _any("이서 께 이나 의.?손님 의.?고객 을.?모 이.?오 이.?앉 이.?계 이.?참 만.?모")}
 
@@ -140,8 +143,10 @@ _SINO_AFTER = {
         노선 타석 정류장 승강장 플랫폼 후보 주자 코스 도로 지방도 척추 염색체 보기 답 항목 레인 서버 카드 환자 확진자 아이언 우드
         테이블 주차장 칸 학생 차량"""),
     "대": _any(r"""\d 원칙 요소 과제 가족 가업 독자 에.?걸 대통령 총리 회장 주주 천왕 진미 종교 불가사의 영양소 강 성인 의무 권리 명절
-        양 륙 궁 도시 기업 그룹 사업 보험 지수 은행 통신사 신문 방송 공약 항목 악 총장 사장 의장 국왕 왕 미녀 질환 암 산 폭포 문명
+        양 륙 주(?![가-힣]) 궁 도시 기업
+        그룹 사업 보험 지수 은행 통신사 신문 방송 공약 항목 악 총장 사장 의장 국왕 왕 미녀 질환 암 산 폭포 문명
         발명품 개혁 리그 메이저 중반 초반 후반"""),
+    "권": _any("분립"), "포": _any("세대"),
     "장": _any(r"\d+.?절"), "세트": _any("스코어 경기 에서 후반 초반"), "판": _any(r"\d.?승 \d.?선승"),
 }
 
@@ -372,7 +377,11 @@ _ALONE = re.compile("(?![가-힣])|" + "|".join("""은 는 이 가 을 를 에 �
 _LOOKS_LIKE = {
     "개": "인 발 혁", "건": "물 의", "겹": "쳐 치", "경": "기 우", "골": "라 목 고", "과": "학 목", "권": "유", "근": "처 무 거",
     "끼": "리 어", "대": "학 한민 해 비 신", "되": "는 었 어 면 고 지 기 니 다 며 던 자", "말": "고 하 한", "명": "령", "모": "두 든",
-    "발": "생 표 견", "배": "달 송 열", "벌": "써", "병": "원", "분": "홍", "살": "아", "시": "스템 리즈 즌", "알": "려 아 았",
+    "발": "생 표 견", "배": "달 송 열", "벌": "써", "병": "원", "분": "홍", "손": "님 가 해 실 잡 바 등 목 수 상",
+    "올": "해 라 림 려 리 랐",
+    "질": "문 병 소 의 서 량 적 환", "짐": "작 승", "정": "도 확 보 규 부 류 상 식 오 각 문 책 면 직 답 의 리 당 말",
+    "섬": "유 세 기", "획": "기 득 일", "땀": "을 이 나", "잎": "새", "삽": "입", "표": "현 시 준 지 정 면 기 본 절 제 출 방",
+    "살": "아", "시": "스템 리즈 즌", "알": "려 아 았",
     "인": "터 간 데 지 가 듯 것", "일": "본", "점": "심", "조": "각 건 직 합", "주": "택", "줄": "이 었 여", "집": "중", "짝": "수",
     "통": "해 과 신 합", "판": "매 단", "편": "의", "포": "함", "필": "요", "해": "외 서 도 야 봐 라 요 결 주",
 }
@@ -493,7 +502,8 @@ def _with_unit(m: re.Match, written: str, end: int, lead: str) -> tuple[str, int
     "Before a unit: 60km/h → 시속 육십 킬로미터."
     first, name, stop = find_unit(m.string, end)
     if not name: return None
-    if stop == end + 1 and m.string[end] in LATIN and re.search("[A-Za-z]-?$", before(m)): return None  # F-35A is no current
+    lone = stop == end + 1 and m.string[end] in LATIN
+    if lone and re.search("[A-Za-z]-?$|(?:좌석|게이트|탑승구|출구|노선|버스) ?$", before(m)): return None  # F-35A, 좌석 12A
     if first and before(m).rstrip().endswith(first): first = ""  # 시속 60km/h
     return f"{lead}{first} {quantity(written)} {name}", stop
 
@@ -502,7 +512,7 @@ def _with_counter(m: re.Match, written: str, n: int | None, end: int, lead: str)
     "Before a counter, or a particle, or nothing."
     word, stop = find_counter(m.string, end)
     if not word: return lead + quantity(written), end
-    if len(written) == 2 and written[0] == "0" and word in _ZERO_LED: n = int(written)
+    if len(written) == 2 and written[0] == "0" and written.isdecimal() and word in _ZERO_LED: n = int(written)
     read = quantity(written) if n is None else counted(n, word, before(m), m.string[stop:stop + 16])
     half = " " if word in ("시", "시간", "달", "년", "개월") and m.string.startswith("반", stop) else ""
     if per := _PER_UNIT.match(m.string, stop): lead, stop = f"{lead}{UNITS[per[1]]}당 ", per.end()
@@ -547,7 +557,7 @@ def read_line_up(m):
     return " " + " ".join(map(number, m[0].split("-")))
 
 # %% ../../nbs/11_text.numbers.ipynb #d68d4674
-_PAIRS = dict(enumerate("한두 두세 세네 네다섯".split() + ["다섯 여섯", "여섯 일곱", "일곱 여덟", "여덟 아홉"], 1))
+_PAIRS = dict(enumerate("한두 두세 서너 네다섯 대여섯".split() + ["여섯 일곱", "일곱 여덟", "여덟 아홉"], 1))
 _TWO = dict(enumerate("일이 이삼 삼사 사오 오륙 육칠 칠팔 팔구".split(), 1))
 _LOOSE = set("일 년 개월 주 주일 주간 년간 일간 분 초 회 인분 인 박 분간 초간".split())  # 이삼 일, 삼사 개월
 
@@ -583,6 +593,14 @@ def read_range(m):
         return f" {low} {word}".rstrip(), end
     return " " + (between(a, b, word, before(m), m.string[end:end + 16]) if word else f"{sino(a)}에서 {sino(b)}"), end
 
+
+@rule("list", DIGITS, r"([1-8]), ?([2-9])(?=[ 가-힣])", ",", run=(1, 1), first=True)
+def read_neighbours(m):
+    "3, 4명 → 서너 명"
+    word, end = find_counter(m.string, m.end())
+    if not word or int(m[2]) != int(m[1]) + 1 or not is_native(int(m[1]), word, before(m), m.string[end:end + 16]): return None
+    return f" {_PAIRS[int(m[1])]} {word}", end
+
 # %% ../../nbs/11_text.numbers.ipynb #023e7296
 LETTERS = dict(zip(LATIN[:26],
         "에이 비 씨 디 이 에프 지 에이치 아이 제이 케이 엘 엠 엔 오 피 큐 알 에스 티 유 브이 더블유 엑스 와이 제트".split(), strict=True))
@@ -592,7 +610,7 @@ LETTERS = dict(zip(LATIN[:26],
 def read_fraction(m):
     "1/2 → 이 분의 일; 1 1/2 → 일과 이 분의 일"
     if len(m[2]) == len(m[3]) == 4 or int(m[3]) == 0: return None
-    if re.search(r"혈압[은이]? ?$", before(m)): return f" {number(m[2])}에 {number(m[3])}"  # 혈압 120/80
+    if re.search(r"(?:혈압|월세|보증금)[은이]? ?$", before(m)): return f" {number(m[2])}에 {number(m[3])}"  # 혈압 120/80
     whole = number(m[1]) + ("과 " if has_coda(number(m[1])) else "와 ") if m[1] else ""
     words = f" {whole}{number(m[3])} 분의 {number(m[2])}"
     _, name, end = find_unit(m.string, m.end())
@@ -637,6 +655,16 @@ def read_clock(m):
     return _AMPM[(m[4] or "").lower()] + clock(int(m[1]), int(m[2]), int(m[3] or 0))
 
 
+@rule("record", DIGITS, r"(\d{1,2})초(\d\d)(?![\d.,초분시])", "초", run=(1, 2), first=True)
+def read_record(m):
+    "9초58 → 구 초 오팔: hundredths digit by digit"
+    return f" {number(m[1])} 초 {digits(m[2], '영')}"
+
+
+@rule("duration", DIGITS, r"(\d{1,2})h ?([0-5]?\d)m(?:in)?(?![A-Za-z0-9])", "h", run=(1, 2), first=True)
+def read_duration(m): return f" {counted(int(m[1]), '시간')} 시간 {number(m[2])} 분"
+
+
 @rule("clock", DIGITS, r"(\d{1,2}) ?([aApP])\.?[mM]\b\.?(?![A-Za-z])", " aApP", run=(1, 2), first=True)
 def read_ampm(m): return _AMPM[m[2].lower()] + clock(int(m[1])) if 1 <= int(m[1]) <= 12 else None
 
@@ -662,14 +690,14 @@ _DOT = r"(?:\.(?= ?[(가-힣]))?"  # the last point of 2024. 3. 5. belongs to th
 
 @rule("date", "12", rf"([12]\d{{3}})([-./])(\d{{1,2}})\2(\d{{1,2}})(?!\d)(?:T(?=\d)|{_DOT})", "-./", run=(4, 4), first=True)
 @rule("date", "12", rf"([12]\d{{3}})(\.) (\d{{1,2}})\. ?(\d{{1,2}})(?!\d){_DOT}", ".", run=(4, 4), first=True)
-@rule("date", DIGITS, rf"(\d\d)([.-])(0[1-9]|1[0-2])\2([0-3]\d)(?![\d-]|\.\d){_DOT}", ".-", run=(2, 2), first=True)
+@rule("date", DIGITS, rf"(\d\d)([./-])(0[1-9]|1[0-2])\2([0-3]\d)(?![\d/-]|\.\d){_DOT}", "./-", run=(2, 2), first=True)
 @rule("date", DIGITS, r"(?<=['’])(\d\d)(\.)(\d{1,2})\.(\d{1,2})(?![\d.])", ".", run=(2, 2), first=True)
 @rule("date", "12", r"([12][09]\d\d)()([01]\d)([0-3]\d)(?![\d.,-]|[가-힣])", run=(8, 8), first=True)
 @rule("date", "12", r"((?:19|20)\d\d)(\.) (\d{1,2})()\.(?! ?\d)", ".", run=(4, 4), first=True)
 def read_date(m): return date(m[1], m[3], m[4])
 
 
-@rule("date", "12", r"((?:19|20)\d\d)([./-])(0[1-9]|1[0-2])(?![\d,./-])", "./-", run=(4, 4), first=True)
+@rule("date", "12", r"((?:19|20)\d\d)([./-])(0[1-9]|1[0-2])(?![\d,/-]|\.\d)\.?", "./-", run=(4, 4), first=True)
 def read_month(m): return date(m[1], m[3]) if not find_counter(m.string, m.end())[0] else None
 
 # %% ../../nbs/11_text.numbers.ipynb #aa9f7dfc
@@ -697,9 +725,9 @@ def read_weekday(m):
 # %% ../../nbs/11_text.numbers.ipynb #1890bce8
 HISTORIC = dict(pair.split("=") for pair in """2.28=이이팔 3.1=삼일 3.15=삼일오 4.3=사삼 4.16=사일육 4.19=사일구 4.27=사이칠 5.16=오일육
 5.18=오일팔
-6.10=육십 6.15=육일오 6.25=육이오 6.29=육이구 7.4=칠사 8.15=팔일오 9.11=구일일 9.19=구일구 10.4=십사 10.26=십이육 12.3=십이삼
+6.10=육십 6.15=육일오 6.25=육이오 6.29=육이구 7.4=칠사 8.15=팔일오 9.11=구일일 9.19=구일구 10.4=십사 10.26=십이육 10.29=십이구 12.3=십이삼
 12.12=십이십이""".split())
-_CUE = _any("전쟁 운동 절 혁명 참전 동란 민주 항쟁 테러 사태 공동 선언 광복 합의 쿠데타 비상 계엄 사건")
+_CUE = _any("전쟁 운동 절 혁명 참전 동란 민주 항쟁 테러 사태 공동 선언 광복 합의 쿠데타 비상 계엄 사건 참사")
 
 
 @rule("historic date", DIGITS, r"(\d{1,2})([.·])(\d{1,2})(?![\d.])", ".·", run=(1, 2), first=True)
@@ -710,10 +738,10 @@ def read_historic(m):
 
 # %% ../../nbs/11_text.numbers.ipynb #ac165340
 @rule("name", DIGITS, r"""(?x) 63(?=빌딩|시티) | 38(?=도?선) | 88(?=\ ?(?:서울)?(?:올림픽|고속도로)) | [3-6]86(?=\ ?(?:세대|운동권))
-    | [1-7]0[2-8]0(?=\ ?(?:세대|청년|여성|콘서트|음악|직장인))""", run=(2, 4), first=True)
+    | 24/7(?![/\d]) | [1-7]0[2-8]0(?=\ ?(?:세대|청년|여성|콘서트|음악|직장인))""", run=(2, 4), first=True)
 def read_name(m):
     "63빌딩 → 육삼 빌딩, 386세대 → 삼팔육 세대"
-    return f" {digits(m[0])} "
+    return f" {digits(m[0]) if m[0].isdecimal() else '이십사 칠'} "
 
 
 @rule("name", "-13", r"(?<=[나가])-?(19|3)(?!\d)", first=True)
@@ -1065,11 +1093,11 @@ def read_about(m): return " 약 "
 _ENDING = re.compile("[요다네야아어지까녕죠군나오와히서고면며라래자해]$")  # how sentences end, and places rarely
 
 
-@rule("range", _TILDE, rf"[{_TILDE}] ?(?=([\d-])|([A-Za-zㄱ-ㅎ](?![A-Za-zㄱ-ㅎ]))|[월화수목금토일](?![가-힣])|[가-힣]{{2}})")
+@rule("range", _TILDE, rf"[{_TILDE}] ?(?=([\d{MARKS}-])|([A-Za-zㄱ-ㅎ](?![A-Za-zㄱ-ㅎ]))|[월화수목금토일](?![가-힣])|[가-힣]{{2}})")
 def read_tilde(m):
     "3시~5시 → 세 시에서 다섯 시; 월~금, 서울~부산; but 안녕~하세요"
     left = before(m).rstrip()
-    if m[1]: return "\b에서 " if re.search(r"\d[^\d]{0,8}$|\d$", left) else " "
+    if m[1]: return "\b에서 " if re.search(rf"\d[^\d]{{0,8}}$|[\d{MARKS}]$", left) else " "
     if m[2]: return "\b에서 " if re.search("(?<![A-Za-zㄱ-ㅎ])[A-Za-zㄱ-ㅎ]$", left) else None
     if re.search(r"(?<![가-힣])[월화수목금토일]$|\d ?[가-힣]$", left): return "\b에서 "
     return "\b에서 " if re.search("[가-힣]{2}$", left) and not _ENDING.search(left) and m[0][-1] != " " else None

@@ -181,11 +181,11 @@ class Lexicon:
 # %% ../../nbs/12_text.pronounce.ipynb #d29d1f82
 _BOTH = (
     "도|만|의|에|부터|까지|마저|마다|처럼|보다|조차|밖에|께|한|하|해|했|할|함|합|히|되|된|될|돼|됐|됨|됩|시키|시켜|시킨|시킬|시켰|적|들|뿐|별|당$|당[은이의]|치|화|님|씨|상$|상[의으]"
-    "|고|게|지$|지[만는도를요않]|던|다$|다[고가는면니]|더라|더니|기[가를도에는]|기$|자$|자고|거나|듯|군|구나|예요|에요|라|란|랑|로"
+    "|고|게|지$|지[만는도를요않]|던|다$|다[고가는면니]|더라|더니|기[가를도에는]|기$|자$|자고|거나|듯|군|구나|예요|에요"
 )
 _TAILS = (  # how a particle or an ending may begin: behind an open syllable, behind a coda
-    re.compile(f"는|가|를|와|나|여|였|야$|야말|인|일|임|입|이다|이라|이란|{_BOTH}"),
-    re.compile(f"은|이|을|과|으|아|어|았|었|음|습|네|니|냐|는|인|일|임|입|{_BOTH}"),
+    re.compile(f"는|가|를|와|나|여|였|야$|야말|인|일|임|입니|이다|이라|이란|느[라냐니]|니까|면|며|려|죠|라|란|랑|로|{_BOTH}"),
+    re.compile(f"은|이|을|과|으|아|어|았|었|음|습|네|니|냐|는|인|일|임|입니|(?<=[{''.join(_BLOCKS[8::28])}])로|{_BOTH}"),
 )
 _PARTICLE = frozenset("은는이가을를에의도만과와로으나라랑든부까마처보조밖께적인임일입였들님하한해했할함합되된될됐")
 _SUFFIX = frozenset("소자학기실장지원품물비금층계형감화식사회단국군시관문서표선일년집님측쪽류차제편판용")
@@ -196,6 +196,7 @@ _AFTER = {  # what must stand before an ending such as V-과
     "N": frozenset(_BLOCKS[4::28]),
     "L": frozenset(_BLOCKS[8::28]),
     "C": frozenset(_BLOCKS[4::28] + _BLOCKS[8::28] + _BLOCKS[16::28] + _BLOCKS[21::28]),
+    "W": frozenset(_BLOCKS[4::28] + _BLOCKS[8::28] + _BLOCKS[16::28] + _BLOCKS[21::28]) - set("감남넘담당생섬숨신안엉옮잠챙튕풍"),
     "S": frozenset("술출설절결열활찰발실철탈할혈율멸별필졸"),
 }
 
@@ -240,9 +241,9 @@ def _steps(word: str, i: int, state: int, parts: list[tuple] | tuple):
     known = state in (0, 3)
     particle = 40 if state == 0 and i and _vowel(word[i]) in "ㅡㅔㅣ" else 0  # 정가믈 is 정감을 said, not 정가 and something
     yield i + 1, 1 if known else 2, particle + (30, 20, 20, 70)[state], None
-    if known and i > 1:
+    if known and i > 1 and not (word[i] == "적" and _coda(word[i - 1]) == 8):  # 발달적: tense, see L-적
         if word[i] in _PARTICLE if state else _TAILS[_coda(word[i - 1]) > 0].match(word, i): yield len(word), 0, 5 + len(word) - i, None
-        if word[i] in _SUFFIX: yield i + 1, 0, 10, None
+        if word[i] in _SUFFIX: yield i + 1, 0, 11, None
     if not i and word[0] in _PREFIX: yield 1, 3, 15, None
     for part in parts:
         end, kind = part[:2]
@@ -250,7 +251,7 @@ def _steps(word: str, i: int, state: int, parts: list[tuple] | tuple):
         if kind == "own": yield end, 0, 1, part
         elif kind == "stem": yield end, 0, 20 if part[3].index("^") == 1 else 11, part  # one syllable is easily an accident
         elif kind == "end":
-            if state != 1: yield end, 3, 15 if state == 2 else 10, part
+            if state != 1: yield end, 3, 14 if state == 2 else 9, part
         else: yield end, 3 if state == 3 and short else 0, 10 + (0, 40 if short else 20, 10 if short else 0, 0)[state], part
 
 # %% ../../nbs/12_text.pronounce.ipynb #a868e426
@@ -305,11 +306,22 @@ _VERB = re.compile(  # words that end in the adnominal -ㄹ, -을
     "|[마하가오보주계드되으시]실$|^(나|어|일어|앞|맞|나아|돌아)설$"
     "|[먹읽찾받닫믿얻걷웃씻뺏겠많싫높넓짧깊늦맞잊찢꽂쫓맺같좋옳놓넣낳쌓닿땋잡뽑씹꼽갚덮엎싶넘굶옮닮젊늙밝맑붉굵긁밟얇핥훑읊맡붙뱉짙얕흩깎꺾섞닦볶묶겪엮]을$"
     "|[굳뜯뻗쏟돋솟나이지부저그누]을$|^(못|안)?[작찍썩걸참]을$|^(옮겨|못)?심을$|깨달을$"  # no noun ends so; 한참을, 기적을 are not verbs
+    "|[아어여해와워려펴켜쳐겨져내봐가사라나다러][볼둘줄]$|^(빠|푸|들|게으)를$"
 )
-_MAYBE = re.compile("[낮입신숨품감담집업벗빗안얹앉죽남적막녹묵박익식굽접]을$|^[들물]을$")  # a verb, or a noun and its particle
+_MORE = frozenset("""
+가르칠 깨울 고마울 반가울 귀여울 매울 차가울 무서울 그리울 우스울 쫓길 끊길 담길 잠길 풍길 매길 엉길 댕길 신길 굶길 감길 물러날
+소문날 생각날 고장날 끄덕일 서성일 덮일 보탤 나눌 바꿀 가꿀 다툴 미룰 겨룰 책임질 쓰러질 미끄러질 느껴질 뒤질 아닐 눈뜰 들뜰 병들
+철들 기울 디딜 더딜 비틀 뒤틀 찧을 빻을 묽을 짖을 꾸짖을 좁을 굽을 접을 묻을 여쭐 그만둘 가둘 거둘 서둘 들어설 넘어설 견줄 낮출
+멈출 갖출 맞출 춤출 감출 늦출 들출 비출 망칠 스칠 뛰칠 설칠 해칠 사무칠 붐빌 저밀 깨물 아물 저물 까불 뒹굴 이끌 휩쓸 베풀 부풀
+거슬 녹슬 맞물 휘몰 돌아올 다가올 찾아올 따라올 쉬실 모실 쓰실 아실 타실 보내실 바라실 버리실 기다리실 배우실 고르실 들르실 부르실
+만나실 떠나실 지내실 끝내실 치르실 느끼실 생기실 남기실 맡기실 즐기실 옮기실 키우실 외우실 살아남을 뵐 뛸 쥘 튈 휠 뀔
+""".split())  # verbs again, whose last syllable many a noun shares
+_MAYBE = re.compile(  # a verb, or a noun and its particle
+    "[낮입신숨품감담집업벗빗안얹앉죽남적막녹묵박익식굽접속젖짚삶빚]을$|^[들물실]을$|^[자기이]를$|^[여새]길$|^둘$"
+)
 _STEM_CODAS = frozenset("ㄲㄵㄶㄼㄾㄿㅀㅄㅆ")  # codas of verbs, hardly of nouns
 _LATER = re.compile(
-    "(?P<any>수록|지라도|지언정|진대|세라|밖에$)|(지|지[도는를가요]|게|게[요용]|걸|걸요|건데|건데요|거야|거예요|거에요|거다|거니까|거라고|거지|거잖아|겁니다|것이다|것"
+    "(?P<any>수록|(?<![길멀달])게[요용]$|지라도|지언정|진대|세라|밖에$)|(지|지[도는를가요]|게|게[요용]|걸|걸요|건데|건데요|거야|거예요|거에요|거다|거니까|거라고|거지|거잖아|겁니다|것이다|것"
     "|건가|건가요|건지|듯|듯이|듯하다|듯한|만하다|만한|만큼)$|수[있없밖는도]|줄[알모]|것[이은을]"
 )
 _L = re.compile("[" + "".join(_BLOCKS[8::28]) + "]")
@@ -318,7 +330,7 @@ _YO = re.compile("(군|거든|[는은인한]걸|을걸|구먼|구만|그럼|정�
 
 def _verbal(word: str) -> bool:
     "Is `word`, ending in ㄹ, a verb that waits for a noun (할, 먹을, 했을)?"
-    if _VERB.search(word): return True
+    if word in _MORE or word[-2:] in _MORE or _VERB.search(word): return word not in ("하나둘", "젓갈")
     return len(word) > 1 and word[-1] == "을" and CODAS[_coda(word[-2])] in _STEM_CODAS and word[-2] not in "밖값덟"
 
 # %% ../../nbs/12_text.pronounce.ipynb #4eba5c40
@@ -340,25 +352,32 @@ _VERB_L = re.compile("(만|힘|물|흔|떠|시|잠|거|받|길|여|려|어|져)�
 _NOUN_L = re.compile(
     "[을를]$|(오늘|하늘|서울|겨울|거울|얼굴|호텔|비밀|[연볼붓]필|정말|양말|반말|[요휴내생매평당과전음제주종념삼사오육칠팔구십]일)$"
     "|([^매]월|[교거사침화병]실|시절|계절)$"
-    "|([^물힘만흔떠잠거받길여려어져]들|[^머깨]물|[별딸길술글쌀칼철발뿔달])$|^[둘절널팔칠말]$"
+    "|([^물힘만흔떠잠거받길여려어져]들|[^머깨]물|[별딸길술글쌀칼철발뿔달])$|^절$"
 )
 _BOUND = re.compile(  # the noun behind and what follows it; these need a verb before
-    "것|거( |$|[야예에지다라니든였고])|게( |$|요)|걸( |$|요)|건( |$|[가지데])|겁니|수[가는도를]?(밖에|조차|도)? ?[있없]"
+    "것|거( |$|[야예에지다라니든였고면나])|게( |$|요)|걸( |$|요)|건( |$|[가지데])|겁니|수[가는도를]?(밖에|조차|도)? ?[있없]"
     "|수(밖|$| $)|줄[은도을만로이]? ?[알모몰생]|줄로|줄 ?$"
     "|듯( |$|[이하한해했싶])|만[하한해했큼]|법[하한해]|성싶|적[이도은]? [있없]|적에|적 ?$"
     "|데[가도는]? ([있없많]|$)|데[가는도에] |데 ?$|바[가는를도]? ([있없아알모]|$)"
     "|지[는도를가]? ([모알몰궁고]|$)|정도[로의였이다]|지경|즈음|자신[이은도]? ([있없생]|$)|가능성|경우|고비|각오"
 )
+_CAN = re.compile(  # of a verb always
+    "수[가는도를]?( [있없]|[있없][^이])|수밖|듯( |$|[이하한해했싶])|[것거] ?같|줄[은도을만로]? ?[알모몰]|만[하한해했]"
+)
 _LOOSE = re.compile(  # with these a verb of one syllable is more likely than a noun
     "곳|길[이을은도]? |사람|집[이을은에도]? |시간|방법|생각|계획|작정|기회|준비|자리|돈[이은도을]? |자격|정도|자신|점[이은을]? |데 |바 "
 )
+_OFTEN = re.compile("사람|정도|시간|곳|자리|기회|준비|방법|지경|각오")  # and with these 입을, 죽을, 막을
 
 
 def _adnominal(word: str, behind: str, after: str = "") -> bool:
     "Does `word`, ending in ㄹ, say more of the noun `behind` (할 것, 만날 사람)?"
     if _verbal(word) or _VERB_L.search(word): return True
-    if _BOUND.match(f"{behind} {after}"): return bool(_MAYBE.search(word)) or not _NOUN_L.search(word)
-    return len(word) == 1 and word not in "물불일설굴실솔활알" and not _NOUN_L.search(word) and bool(_LOOSE.match(f"{behind} {after}"))
+    follow, maybe = f"{behind} {after}", bool(_MAYBE.search(word))
+    if word == "둘": return bool(re.match("수 ?[있없]|[것거]|데[가도]? |곳", follow))
+    if _BOUND.match(follow): return maybe or not _NOUN_L.search(word) or bool(_CAN.match(follow)) and not re.search("..[들를]$|들을$", word)
+    if maybe: return bool(_OFTEN.match(follow))
+    return len(word) == 1 and word not in "물불일굴실솔활말" and not _NOUN_L.search(word) and bool(_LOOSE.match(follow))
 
 # %% ../../nbs/12_text.pronounce.ipynb #6a3d0166
 _VERB_I = re.compile("입[^구장학]|읽|잊|잃|익[다고어은는을혀힌히]|이기[는고지어려]|이겨|이룰|이뤄|이루|여쭈|여쭤|이끌")
@@ -388,6 +407,8 @@ def _inserts(before: str, behind: str, after: str) -> bool:
 _COUNT = re.compile("원|억|오|이|일|인분|인$|알|위|월")
 _NUMERAL = re.compile("[일이삼사오육칠팔구십백천만억조영공]+$|수[십백천만]$|몇[십백천만]$")
 _OCCURS = re.compile("났|난다|나겠|나[면서기]")  # 큰일 났다
+_IN = re.compile("속(에서?|으로|의|까지|에[는도만])?$")  # 이불 속에
+_NO_NOUN = re.compile("[을를은는던한운런른인된쓴찬큰본간난진린친힌킨긴빈신쁜픈든]$|^.$")  # no noun, or one that makes a single word with 속
 _NATIVE = re.compile("개|군데|그루|가지|시|살|사람|달|대|장|자루|잔|조각|송이|다섯|둘")
 
 
@@ -410,6 +431,7 @@ def _space(before: str, behind: str, after: str = "") -> str:
     if coda == 8 and onset in _TENSE:
         if before in ("열", "여덟") and _NATIVE.match(behind): return "^"
         if _adnominal(before, behind, after) and not re.match("가을|겨울|봄|시즌|들어|같", behind): return "^"
+    if onset == "ㅅ" and _IN.match(behind) and not _NO_NOUN.search(before): return "^"
     return " "
 
 # %% ../../nbs/12_text.pronounce.ipynb #c615d894
@@ -433,6 +455,17 @@ def _in_context(word: str, before: str, behind: str) -> tuple[str, tuple[str, ..
     "The reading that the neighbours ask for, if they do."
     pattern, (syllables, marks) = _CONTEXT[word]
     return (syllables, marks[:-1]) if pattern.search(f"{before}|{behind}") else None
+
+# %% ../../nbs/12_text.pronounce.ipynb #da513af0
+_WONDER = re.compile("지[도는가를]? (모[르른릅를](?!면)|몰|궁금|고민|걱정|생각|결정|정[하해할]|의문|두고|기대)")
+_PROMISE = re.compile("(만들|거들|베풀|이끌|내걸|[놀살팔풀열걸빌돌울밀털갈깔빨널썰벌끌몰잘])게$")
+
+
+def _by_next(word: str, behind: str) -> int:
+    "Where in `word` the next word makes an onset tense; 0 for nowhere."
+    at = word.rfind("지", -2)
+    if at > 0: return at if _coda(word[at - 1]) == 8 and _WONDER.match(f"{word[at:]} {behind}") else 0
+    return len(word) - 1 if word[-1] == "게" and not behind and _PROMISE.fullmatch(word) else 0
 
 # %% ../../nbs/12_text.pronounce.ipynb #de7b0e8b
 class _Borders(dict):
@@ -480,6 +513,7 @@ def _plan(phrase: str, lexicon: Lexicon, tagger=None) -> tuple[str, list[str], l
         word, before, behind = words[k], words[k - 1] if k else "", words[k + 1]
         decided = tagged.get(k) or word in _CONTEXT and word not in lexicon.own and _in_context(word, before, behind)
         s, m = decided or lexicon.analyse(word)
+        if not decided and (at := _by_next(s, behind)): m = (*m[:at], "^", *m[at + 1:])
         syllables.append(s)
         marks += (_space(before, word, behind), *m[1:]) if k else m
         spaces += (gap, *[""] * (len(s) - 1))
@@ -523,7 +557,7 @@ def read_lexicon(
     for i, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"): continue
         written, reading, *_ = *nfc(line).split("\t"), "", ""
-        if not re.fullmatch("([CLNSV]?-)?[가-힣]+-?", written) or not re.fullmatch("[가-힣^~+:_=]*[가-힣][가-힣^~+:_=]*", reading):
+        if not re.fullmatch("([CLNSVW]?-)?[가-힣]+-?", written) or not re.fullmatch("[가-힣^~+:_=]*[가-힣][가-힣^~+:_=]*", reading):
             raise EmottsError(f"{path}, line {i}: {line!r} is not a word, a tab and its reading: write for example 국물, a tab, 궁물")
         entries[written] = reading
     return entries
