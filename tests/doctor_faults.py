@@ -3,6 +3,7 @@
 A corpus here is a folder with `wavs/` and a list of lines `path|text|speaker|emotion`. Waves are kept in memory, to be spoilt."""
 
 import io
+import os
 import struct
 import unicodedata
 from dataclasses import dataclass
@@ -66,17 +67,19 @@ def toy_speech(text: str, f0: float, speed: float, level: float, formants, rng, 
     return level * wave / np.abs(wave).max() + 2e-4 * rng.standard_normal(len(wave))
 
 
+VOICES = {"haru": (110, (500, 1400, 2400)), "sora": (205, (650, 1750, 2900)), "bom": (150, (420, 1150, 3100))}  # Hz: F0, formants
+MOODS = {"neutral": (1.0, 1.0, 0.5), "sad": (0.86, 0.8, 0.3), "happy": (1.25, 1.15, 0.75)}  # height, speed, level
+
+
 def speakers_corpus(folder: Path, seed: int = 0) -> Corpus:
     "Three made-up speakers in three emotions, 13 sentences for each of both."
     (folder / "wavs").mkdir(parents=True)
     rng, waves, lines = np.random.default_rng(seed), [], []
     sentences = list(dict.fromkeys(u.text for part in ("train", "valid",
                                                        "test") for u in read_filelist(data_path() / f"sample/{part}.txt")))
-    voices = {"haru": (110, (500, 1400, 2400)), "sora": (205, (650, 1750, 2900)), "bom": (150, (420, 1150, 3100))}
-    moods = {"neutral": (1.0, 1.0, 0.5), "sad": (0.86, 0.8, 0.3), "happy": (1.25, 1.15, 0.75)}
     for i in range(117):
-        who, how = [*voices][i % 3], [*moods][i // 3 % 3]
-        (f0, formants), (height, speed, level) = voices[who], moods[how]
+        who, how = [*VOICES][i % 3], [*MOODS][i // 3 % 3]
+        (f0, formants), (height, speed, level) = VOICES[who], MOODS[how]
         text = sentences[(i // 9 * 7 + i % 9 * 5) % len(sentences)]
         wav = toy_speech(text, f0 * height * rng.uniform(0.97, 1.03), speed, level, formants, rng)
         sf.write(folder / f"wavs/{who}{i:02}.wav", wav, 16000, subtype="PCM_16")
@@ -168,9 +171,12 @@ LINES = {
     "fewer_frames": [cell(1, lambda v, t=t: t) for t in ("가나다라마바사아자차카타파하 " * 25, "학교에서 돌아오는 길에 " * 20, "네 " * 250,
                                                         "강산" * 120, "오늘은 참 좋은 날이에요. " * 22)],
     "rare_speaker": [put(2, to) for to in ("Nari", "nary", "minho", "x", "나리", "NARI", "na_ri", "nari2")],
+    "unspaced": [put(1, t) for t in (
+        "어제는친구들과함께바닷가에다녀왔어요.", "우리집고양이는하루종일창가에서잠만자요.", "내일아침일찍일어나서운동을하기로했습니다.",
+        "그사람이왜그런말을했는지모르겠어요.", "비가많이와서학교에늦게도착했습니다.")],
     "punctuation": [cell(1, lambda v, e=e: v.rstrip(".?!") + e) for e in ("", "요", ":", ";", "-")],
 }
-TWO = {"rare_speaker", "duplicate", "as_spoken", "language", "no_words", "endless_text", "symbol"}  # planted on two lines, not three
+TWO = {"unspaced", "rare_speaker", "duplicate", "as_spoken", "language", "no_words", "endless_text", "symbol"}  # on two lines, not three
 
 
 # ---- faults of one recording: kind → wave, rate → wave, options of soundfile.write
@@ -204,7 +210,8 @@ SOUNDS = {
     "channels": [lambda w, r, n=n: (np.stack([w] * n, 1), {}) for n in (2, 3, 6, 8)] + [lambda w, r: (np.stack([w, w * 0], 1), {})],
     "sample_rate": [lambda w, r, to=to: (resample(w, r, to), {"samplerate": to}) for to in (8000, 11025, 16000, 24000, 44100, 48000,
         96000)],
-    "coarse_audio": [lambda w, r, s=s: (w, {"subtype": s}) for s in ("PCM_U8", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "GSM610")],
+    "coarse_audio": [lambda w, r, s=s: (w, {"subtype": s}) for s in ("PCM_U8", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "GSM610")]
+    + [lambda w, r, n=n: (np.round(w * n) / n, {}) for n in (128, 64)],
     "audio_format": [lambda w, r, s=s: (w, {"subtype": s}) for s in ("PCM_24", "PCM_32", "FLOAT", "DOUBLE")]
     + [lambda w, r: (w, {"format": "FLAC", "suffix": ".flac", "subtype": "PCM_24"})],
     "wrong_suffix": [lambda w, r, f=f, s=s: (w, {"format": f, "subtype": s}) for f, s in (
@@ -214,7 +221,7 @@ SOUNDS = {
     "too_loud": [lambda w, r, k=k: (w * k, {"subtype": "FLOAT"}) for k in (32768, 1000, 128, 40, 1e9)],
     "clipping": [lambda w, r, k=k, c=c: ((w / np.abs(w).max() * k).clip(-c, c), {}) for k in (4, 6, 10) for c in (1.0, 0.7)],
     "click": [lambda w, r, v=v, at=at: (hole(w, v, at), {}) for v, at in ((0.95, 0.5), (-0.95, 0.3), (0.8, 0.7), (-0.9, 0.1), (0.99, 0.9))],
-    "dropout": [lambda w, r, s=s: (gap(w, r, s), {}) for s in (0.006, 0.01, 0.02, 0.03, 0.05)],
+    "dropout": [lambda w, r, s=s: (gap(w, r, s), {}) for s in (0.006, 0.01, 0.02, 0.03, 0.05, 0.2, 0.45)],
     "offset": [lambda w, r, k=k: (w * 0.7 + k, {}) for k in (0.02, 0.05, 0.1, -0.05, -0.2)],
     "edge_silence": [lambda w, r, a=a, b=b: (np.pad(w, (int(a * r), int(b * r))), {}) for a, b in ((1.2, 0), (0, 1.5), (2, 2), (3, 0),
         (0, 5))],
@@ -302,3 +309,243 @@ def whole_lists(corpus: Corpus) -> list[tuple[str, bytes, int]]:
           ("header", text.replace("|", "\t").replace("\n", "\r\n").encode(), 1), ("header", text.replace("|", "\t").encode("cp949"), 1),
           ("header", ("path\tpath\ttext\n" + "".join(f"{line.split('|')[0]}\tx\t{line.split('|')[1]}\n" for line in lines)).encode(), 1)],
     ]
+
+
+# ---- faults of whole corpora: kind → ways; each writes lists, and tells what must be found where
+
+@dataclass
+class Case:
+    lists: list[Path]  # The last one is judged
+    wanted: set[tuple[str, int]]  # kind, line (0: the list as a whole)
+    also: set[int] | None = frozenset()  # Lines where more may be found; None: anywhere
+
+
+def case(lists, kind, lines, also=frozenset()):
+    lists = lists if isinstance(lists, list) else [lists]
+    return Case(lists, {(kind, n) for n in lines}, also)
+
+
+def swap_in(lines, places: dict) -> list[str]: return [places.get(i, line) for i, line in enumerate(lines)]
+def field(line: str, i: int) -> str: return line.split("|")[i]
+
+
+def link(name, target):
+    "The recording of line 10 is a link to `target`."
+    def plant(c):
+        (path := c.folder / f"wavs/{name}.wav").symlink_to(target)
+        return case(c.write(swap_in(c.lines, {9: put(0, f"wavs/{path.name}")(c.lines[9])})), "broken_link", {10})
+    return plant
+
+
+def namesake(n, folder):
+    "One recording is moved into another folder, where it gets the name of another recording."
+    def plant(c):
+        (c.folder / folder).mkdir(parents=True)
+        (c.folder / folder / "a03.wav").write_bytes((c.folder / f"wavs/a{n}.wav").read_bytes())
+        return case(c.write(swap_in(c.lines, {n: put(0, f"{folder}/a03.wav")(c.lines[n])})), "same_name", {n + 1})
+    return plant
+
+
+def refrain(n):
+    "One sentence stands on n lines of the same emotion."
+    def plant(c):
+        places = sorted(np.random.default_rng(n).permutation([i for i, s in enumerate(c.lines) if s.endswith("|neutral")])[:n])
+        changed = {i: put(1, "오늘은 정말 좋은 날이에요.")(c.lines[i]) for i in places}
+        return case(c.write(swap_in(c.lines, changed)), "repeated_text", {int(places[1]) + 1}, None)  # many rates are wrong now
+    return plant
+
+
+def other_form(disk, listed):
+    "The file's name is in one Unicode form, the list has another (as a list made on a Mac and read on Linux)."
+    def plant(c):
+        (c.folder / "wavs" / disk).write_bytes((c.folder / "wavs/a12.wav").read_bytes())
+        return case(c.write(swap_in(c.lines, {12: put(0, f"wavs/{listed}")(c.lines[12])})), "path_form", {13})
+    return plant
+
+
+def decomposed(text): return unicodedata.normalize("NFD", text)
+
+
+def renumbered(*numbers):
+    "Three speakers by number; the gap is told where the first number behind it stands."
+    def plant(c):
+        to = dict(zip(("haru", "sora", "bom"), map(str, numbers), strict=True))
+        lines = [cell(2, to.get)(s) for s in c.lines]
+        gap = next(n for n in range(max(numbers)) if n not in numbers and n > min(1, *numbers))
+        first = next(i for i, s in enumerate(lines) if int(field(s, 2)) > gap)
+        return case(c.write(lines), "label_gap", {first + 1})
+    return plant
+
+
+def exchanged(kind, i, labels, who, seed):
+    "Two lines exchange their labels (field i)."
+    def plant(c):
+        rng = np.random.default_rng(seed)
+        a, b = (int(rng.choice([k for k, s in enumerate(c.lines) if field(s, i) == label and (not who or field(s, 2) == who)]))
+                for label in labels)
+        changed = {a: put(i, labels[1])(c.lines[a]), b: put(i, labels[0])(c.lines[b])}
+        return case(c.write(swap_in(c.lines, changed)), kind, {a + 1, b + 1})
+    return plant
+
+
+def thinned(lines, rare, most): return [s for i, s in enumerate(lines) if rare not in s or sum(rare in t for t in lines[:i]) < most]
+def hardly(lines, who, n):
+    "All lines are haru's but the first n of `who`."
+    few = [i for i, s in enumerate(lines) if f"|{who}|" in s][:n]
+    return [s if i in few else put(2, "haru")(s) for i, s in enumerate(lines)]
+
+
+def sample_lines(): return [f"{u.path}|{u.text}|{u.speaker}|{u.emotion}" for u in read_filelist(data_path() / "sample/train.txt")]
+
+
+def slipped(start, length, shift):
+    "The texts of a stretch of lines slip by one."
+    def plant(c):
+        lines = sample_lines()
+        lines = [lines[i] for i in np.random.default_rng(0).permutation(len(lines))]  # neighbours must differ
+        texts = [field(s, 1) for s in lines]
+        texts[start:start + length] = np.roll(texts[start:start + length], shift).tolist()
+        lines = [put(1, t)(s) for s, t in zip(lines, texts, strict=True)]
+        return case(c.write(lines), "shifted", set(), None)  # about where is asked by test_whole_corpora
+    return plant
+
+
+def training_part(c):
+    "The corpus in two: the training list is written, the rest given back; no sentence is in both."
+    texts = [field(s, 1) for s in c.lines]
+    cut = next(i for i in range(45, N) if texts[i] not in texts[:i])
+    return c.write(c.lines[:cut], "train.txt"), c.lines[cut:]
+
+
+def leak(kind, line, i, change):
+    "Line `line` of the validation list gets another field i, made from the training line's."
+    def plant(c):
+        train, rest = training_part(c)
+        rest = swap_in(rest, {line - 1: put(i, change(c))(rest[line - 1])})
+        return case([train, c.write(rest, "valid.txt")], kind, {line}, None if kind.startswith("split_a") else {0})
+    return plant
+
+
+def copied(name, n):
+    "A training recording under another name."
+    def change(c):
+        (c.folder / "wavs" / name).parent.mkdir(exist_ok=True)
+        (c.folder / "wavs" / name).write_bytes((c.folder / f"wavs/a0{n}.wav").read_bytes())
+        return f"wavs/{name}"
+    return change
+
+
+def missing(who, i):
+    "The validation list has none of a speaker, or of an emotion, that the training list has."
+    def plant(c):
+        texts = sorted({field(s, 1) for s in c.lines})
+        held = set(texts[:4])
+        train, valid = ([s for s in c.lines if (field(s, 1) in held) == part] for part in (False, True))
+        valid = [s for s in valid if field(s, i) != who]
+        return case([c.write(train, "train.txt"), c.write(valid, "valid.txt")], "missing_label", {0}, None)
+    return plant
+
+
+def stretched(long, short):
+    "A few recordings that are so much longer than all others that batches are mostly padding."
+    def plant(c):
+        lines = []
+        for i in range(64):
+            seconds = long if i < 16 and i % 8 == 0 else short
+            wave = np.random.default_rng(i).standard_normal(int(seconds * 8000)) * 0.1
+            sf.write(c.folder / f"wavs/p{i:02}.wav", wave, 8000)
+            lines.append(f"wavs/p{i:02}.wav|{field(c.lines[i % N], 1)}|nari|sad")
+        return case(c.write(lines), "padding", {0}, None)
+    return plant
+
+
+def nothing(name):
+    def plant(c):
+        if name == "loop.txt": (c.folder / name).symlink_to(name)
+        return Case([c.folder / name], {("unreadable", 0)})
+    return plant
+
+
+def special(name, target=None):
+    "The recording of line 21 is a pipe, or a device."
+    def plant(c):
+        if target is None:
+            (c.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            os.mkfifo(c.folder / name)
+        return case(c.write(swap_in(c.lines, {20: put(0, target or name)(c.lines[20])})), "audio_special", {21})
+    return plant
+
+
+def another_voice(kind, k, seed):
+    "One line of an emotion is said k times as high, at its own rate."
+    def plant(c):
+        rng = np.random.default_rng(seed)
+        i = int(rng.choice(len(c.lines)))
+        path, text, who, how = c.lines[i].split("|")
+        (f0, formants), (height, speed, level) = VOICES[who], MOODS[how]
+        sf.write(c.folder / "wavs/other.wav", toy_speech(text, f0 * height * k, speed, level, formants, rng), 16000, subtype="PCM_16")
+        return case(c.write(swap_in(c.lines, {i: put(0, "wavs/other.wav")(c.lines[i])})), kind, {i + 1})
+    return plant
+
+
+def misrated(k, seed):
+    "One recording plays 1/k times too fast, as with the wrong rate in its header."
+    def plant(c):
+        i = int(np.random.default_rng(seed).choice(len(c.lines)))
+        sf.write(c.folder / "wavs/other.wav", resample(c.waves[i], int(c.rate * k), c.rate).clip(-1, 1), c.rate, subtype="PCM_16")
+        return case(c.write(swap_in(c.lines, {i: put(0, "wavs/other.wav")(c.lines[i])})), "speed", {i + 1})
+    return plant
+
+
+def no_list(line, raw):
+    def plant(c):
+        (c.folder / "list.txt").write_bytes(raw(c) if callable(raw) else raw)
+        return case(c.folder / "list.txt", "not_text", {line})
+    return plant
+
+
+WHOLE = {
+    "broken_link": [link("loop", "loop.wav"), link("gone", "nothing.wav"), link("up", "../../nowhere/x.wav"),
+                    link("far", "/proc/self/nothing"), link("비었다", "없음.wav")],
+    "same_name": [namesake(20 + n, where) for n, where in enumerate(("more", "wavs/deeper", "무엇", "a/b/c", "WAVS2"))],
+    "repeated_text": [refrain(n) for n in (4, 5, 6, 7, 8)],
+    "path_form": [other_form(decomposed(n), n) for n in ("한글.wav", "녹음 1.wav", "가.wav")] + [other_form(n, decomposed(n)) for n in (
+        "한글.wav", "슬픔-03.wav")] + [other_form("café.wav", decomposed("café.wav"))],
+    "audio_special": [special("wavs/pipe.wav"), special("wavs/deep/pipe.wav"), special("pipe"), special("", "/dev/null"),
+                      special("", "/dev/zero")],
+    "unreadable": [nothing(name) for name in ("nowhere.txt", "wavs", "loop.txt", "a/b/c.txt", "한" * 300, "wavs/a00.wav/list.txt")],
+    "not_text": [no_list(1, bytes(100)), no_list(1, lambda c: (c.folder / "wavs/a00.wav").read_bytes()), no_list(2, b"x\n" + bytes(50)),
+                 no_list(1, b"PK\3\4" + bytes(30)), no_list(3, "가\n나\n".encode() + bytes(99) + b"\n")],
+}
+SPEAKERS = {
+    "speed": [misrated(k, n) for n, k in enumerate((0.62, 0.66, 0.7, 1.45, 1.5, 1.6))],
+    "pitch": [another_voice("pitch", k, n) for n, k in enumerate((1.8, 1.7, 0.55, 0.5, 1.9, 0.58))],
+    "label_gap": [renumbered(*n) for n in ((0, 1, 3), (1, 2, 4), (0, 2, 3), (1, 3, 4), (3, 1, 0), (2, 0, 4))],
+    "speaker_label": [exchanged("speaker_label", 2, pair, "", n) for n, pair in enumerate(
+        [("haru", "sora"), ("haru", "bom"), ("sora", "bom")] * 2)],
+    "label": [exchanged("label", 3, ("sad", "happy"), who, n) for n, who in enumerate(["haru", "sora", "bom"] * 3)],
+    "thin_cell": [lambda c, w=w, e=e: Case([c.write(thinned(c.lines, f"|{w}|{e}", 0))], {("thin_cell", 0)})
+                  for w in ("haru", "sora", "bom") for e in ("sad", "happy")],
+    "speaker_imbalance": [lambda c, w=w, n=n: Case([c.write(hardly(c.lines, w, n))], {("speaker_imbalance", 0)}, None)
+                          for w, n in (("sora", 6), ("sora", 7), ("bom", 6), ("bom", 7), ("bom", 8))],
+    "missing_label": [missing(who, i) for who, i in (("haru", 2), ("sora", 2), ("bom", 2), ("sad", 3), ("happy", 3), ("neutral", 3))],
+}
+OTHER_LISTS = {
+    "imbalance": [lambda c, e=e: Case([c.write(thinned(sample_lines(), f"|{e}", 2))], {("imbalance", 0)}, None) for e in EMOTIONS],
+    "shifted": [slipped(20, 40, 1), slipped(60, 60, -1), slipped(5, 100, 1), slipped(100, 50, -1), slipped(40, 80, 1)],
+    "padding": [stretched(*n) for n in ((8, 0.5), (7.5, 0.6), (9, 0.5), (7.5, 0.55), (8, 0.7))],
+    "split_path": [leak("split_path", 2, 0, lambda c, v=v: v) for v in ("wavs/a07.wav", "./wavs/a07.wav", "wavs/../wavs/a07.wav",
+                                                                       "WAVS/a07.WAV", "wavs\\a07.wav")],
+    "split_audio": [leak("split_audio", 3, 0, copied(name, n)) for n, name in enumerate(("copy.wav", "deep/copy.wav", "같은.wav",
+                                                                                         "COPY2.WAV", "copy 3.wav"))],
+    "split_text": [leak("split_text", 4, 1, lambda c, f=f: f(field(c.lines[3], 1))) for f in (
+        str, lambda t: t.rstrip(".") + " !", lambda t: t.replace(" ", ""),
+        lambda t: f"“{t}…", lambda t: t.replace(" ", "  "))],
+    "near_text": [leak("near_text", 4, 1, lambda c, f=f: f(field(c.lines[3], 1))) for f in (
+        lambda t: t[:-2] + "고" + t[-1:], lambda t: "또 " + t, lambda t: t[1:], lambda t: t[:3] + "참" + t[3:],
+        lambda t: t[:-3] + "지요.")],
+    "unknown_label": [leak("unknown_label", 2, 2, lambda c, v=v: v) for v in ("minho", "나리", "x", "Nari", "1")],
+    "split_small": [lambda c, n=n: Case([training_part(c)[0], c.write(training_part(c)[1][:n], "valid.txt")], {("split_small", 0)}, None)
+                    for n in (1, 2, 3, 4)] + [lambda c: Case([training_part(c)[0], c.write(training_part(c)[1][5:8], "test.txt")],
+                                                             {("split_small", 0)}, None)],
+}

@@ -1,19 +1,24 @@
 """Faults of every kind, planted in several ways each (tests/doctor_faults.py): the doctor names each with its line,
 says nothing of other lines, and after `--fix` has nothing more to fix. Clean corpora stay clean."""
 
+import ast
+import inspect
 import os
 import random
-import shutil
+from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import doctor_faults as faults
 import pytest
 import soundfile as sf
 from doctor_faults import LINES, SOUNDS, TWO, N, cell
 
-from emotts_nb.core import EMOTIONS, EmottsError, data_path
+from emotts_nb import data
+from emotts_nb.core import EmottsError, data_path
 from emotts_nb.data.doctor import COPIES, ERRORS, MENDS, NOTES, WARNINGS, examine, measure, mend
 from emotts_nb.data.filelist import read_filelist
 from emotts_nb.text.symbols import text_to_ids
@@ -141,121 +146,91 @@ def test_whole_lists(clean):
         if kind != "empty_list": fixed(report, path)
 
 
-def test_lists_that_are_none(clean, tmp_path):
-    (tmp_path / "loop.txt").symlink_to(tmp_path / "loop.txt")
-    for path in (clean.folder / "nowhere.txt", clean.folder, tmp_path / "loop.txt", tmp_path / "a" / "b.txt",
-                 clean.folder / "wavs/a00.wav"):
-        report = examine(path)
-        assert not report.healthy and report.findings[0].id in ("unreadable", "not_text", "not_utf8"), report
+CATALOGUES = {kind: (ways, which) for which, found in (("clean", faults.WHOLE | faults.OTHER_LISTS), ("speakers", faults.SPEAKERS))
+              for kind, ways in found.items()}
 
 
-def test_links(clean):
-    wavs = clean.folder / "wavs"
-    (wavs / "loop.wav").symlink_to(wavs / "loop.wav")
-    (wavs / "gone.wav").symlink_to(wavs / "nothing.wav")
-    (wavs / "ping.wav").symlink_to(wavs / "pong.wav")
-    (wavs / "pong.wav").symlink_to(wavs / "ping.wav")
-    (wavs / "far.wav").symlink_to("/proc/self/nothing")
-    (wavs / "deep").symlink_to(wavs, target_is_directory=True)
-    (wavs / "other.wav").symlink_to(wavs / "a02.wav")
-    for kind, name in [("broken_link", n) for n in ("loop", "gone", "ping", "pong", "far")] + [("duplicate", "other"), ("duplicate",
-        "deep/a02")]:
-        path = clean.write([*clean.lines[:9], cell(0, lambda v, n=name: f"wavs/{n}.wav")(clean.lines[9]), *clean.lines[10:]])
-        expect(path, {(kind, 10)}, {10})
-    for p in wavs.iterdir():
-        if p.is_symlink(): p.unlink()
+@contextmanager
+def restored(folder):
+    "Whatever is added to the folder goes again."
+    before = set(folder.rglob("*"))
+    yield
+    for path in sorted(set(folder.rglob("*")) - before, reverse=True):
+        if path.is_dir() and not path.is_symlink(): path.rmdir()
+        else: path.unlink()
 
 
-def test_same_names(clean):
-    for n, where in enumerate(("more", "wavs/deeper", "무엇", "a/b/c", "WAVS2")):
-        folder = clean.folder / where
-        folder.mkdir(parents=True)
-        shutil.copy(clean.folder / f"wavs/a{20 + n}.wav", folder / "a03.wav")
-        path = clean.write([cell(0, lambda v, where=where: f"{where}/a03.wav")(s) if i == 20 + n else s for i, s in enumerate(clean.lines)])
-        expect(path, {("same_name", 21 + n)}, {21 + n})
-        shutil.rmtree(folder)
+@pytest.mark.parametrize("kind", CATALOGUES)
+def test_whole_corpora(request, kind):
+    ways, which = CATALOGUES[kind]
+    corpus = request.getfixturevalue(which)
+    for n, plant in enumerate(ways):
+        with restored(corpus.folder):
+            planted = plant(corpus)
+            report = examine(planted.lists)
+            found = {(f.id, f.line) for f in report.findings if f.file == str(planted.lists[-1])}
+            assert kind in {id for id, _ in found} and planted.wanted <= found, (kind, n, planted.wanted, report)
+            if planted.also is not None:
+                lines = {line for _, line in planted.wanted} | planted.also
+                assert {line for _, line in found} <= lines, (kind, n, planted.wanted, report)
 
 
-def test_repeated_texts(clean):
-    rng, some = random.Random(0), [i for i, s in enumerate(clean.lines) if s.endswith("|neutral")]
-    for n in (4, 5, 6, 7, 8):
-        places = sorted(rng.sample(some, n))
-        lines = [cell(1, lambda v: "오늘은 정말 좋은 날이에요.")(s) if i in places else s for i, s in enumerate(clean.lines)]
-        report = examine(clean.write(lines))
-        assert ("repeated_text", places[1] + 1) in {(f.id, f.line) for f in report.findings}, (places, report)
-
-
-def test_numbers_with_gaps(speakers):
-    numbers = [("0", "1", "3"), ("1", "2", "4"), ("0", "2", "3"), ("0", "1", "5"), ("1", "3", "4")]
-    names = ("haru", "sora", "bom")
-    for chosen in numbers:
-        if int(chosen[-1]) > 4: continue
-        to = dict(zip(names, chosen, strict=True))
-        report = examine(speakers.write([cell(2, to.get)(s) for s in speakers.lines]))
-        assert [(f.id, f.field) for f in report.findings] == [("label_gap", "speaker")], report
+def test_what_is_right_is_left_alone(clean, speakers, tmp_path):
+    "Numbers without a gap, lists without a leak, links to recordings, folders of folders."
     for chosen in [("0", "1", "2"), ("1", "2", "3")]:
-        to = dict(zip(names, chosen, strict=True))
+        to = dict(zip(("haru", "sora", "bom"), chosen, strict=True))
         assert examine(speakers.write([cell(2, to.get)(s) for s in speakers.lines])).findings == []
+    with restored(clean.folder):
+        train, rest = faults.training_part(clean)
+        report = examine([train, clean.write(rest, "valid.txt")])
+        assert {f.id for f in report.findings} <= {"missing_label"}, report
+        (clean.folder / "wavs/link.wav").symlink_to("a09.wav")
+        lines = [*clean.lines[:9], cell(0, lambda v: "wavs/link.wav")(clean.lines[9]), *clean.lines[10:]]
+        assert examine(clean.write(lines)).findings == []
+        (clean.folder / "wavs/deep").symlink_to(clean.folder / "wavs", target_is_directory=True)
+        for name in ("link", "deep/a09"):  # the same recording once more
+            path = clean.write([*clean.lines[:9], clean.lines[9], cell(0, lambda v, n=name: f"wavs/{n}.wav")(clean.lines[10]),
+                                *clean.lines[11:]])
+            expect(path, {("duplicate", 11)}, {11})
 
 
-def test_two_speakers_swapped(speakers):
-    rng = random.Random(0)
-    for _ in range(5):
-        a, b = (rng.choice([i for i, s in enumerate(speakers.lines) if f"|{who}|" in s]) for who in ("haru", "sora"))
-        lines = list(speakers.lines)
-        lines[a], lines[b] = lines[a].replace("|haru|", "|sora|"), lines[b].replace("|sora|", "|haru|")
-        expect(speakers.write(lines), {("speaker_label", a + 1), ("speaker_label", b + 1)}, {a + 1, b + 1})
+READERS = [RecursionError("maximum recursion depth exceeded"), KeyError("ㅭ"), IndexError("no such place"),
+           ValueError("too large a number"), EmottsError("the table of readings is damaged")]
+MOUNTS = [[("/", "ext4"), ("{}", kind)] for kind in ("nfs4", "cifs", "fuse.sshfs", "fuse.drive", "davfs")] + [[("/", "nfs")]]
+FREE = [0, 100, 10_000, 1_000_000, 3_000_000]  # bytes
 
 
-def test_two_emotions_swapped(speakers):
-    rng = random.Random(0)
-    for who in ("haru", "sora", "bom", "haru", "sora"):
-        a, b = (rng.choice([i for i, s in enumerate(speakers.lines) if f"|{who}|{how}" in s]) for how in ("sad", "happy"))
-        lines = list(speakers.lines)
-        for i, to in ((a, "happy"), (b, "sad")): lines[i] = cell(3, lambda v, to=to: to)(lines[i])
-        report = examine(speakers.write(lines))
-        assert {(f.id, f.line) for f in report.findings} == {("label", a + 1), ("label", b + 1)}, report
+@pytest.mark.parametrize("error", READERS, ids=lambda e: type(e).__name__)
+def test_texts_that_the_front_end_fails_on(clean, monkeypatch, error):
+    "Whatever goes wrong with one text is told with its line, and costs that line alone."
+    def read(text):
+        if text == clean.lines[33].split("|")[1]: raise error
+        return text_to_ids(text)
+    monkeypatch.setattr("emotts_nb.data.doctor.text_to_ids", read)
+    lines = [s for i, s in enumerate(clean.lines) if i == 33 or s.split("|")[1] != clean.lines[33].split("|")[1]]
+    expect(clean.write(lines), {("unreadable_text", lines.index(clean.lines[33]) + 1)}, {lines.index(clean.lines[33]) + 1})
 
 
-def test_uneven_corpora(clean, speakers):
-    "Emotions, speakers and their cells that are ten times rarer than others."
-    def some(lines, rare, most): return [s for i, s in enumerate(lines) if not (rare in s and sum(rare in t for t in lines[:i]) >= most)]
-    sample = [f"{u.path}|{u.text}|{u.speaker}|{u.emotion}" for u in read_filelist(data_path() / "sample/train.txt")]
-    for emotion in EMOTIONS[:5]:
-        report = examine(clean.write(some(sample, f"|{emotion}", 2)))
-        assert ("imbalance", emotion) in {(f.id, f.value) for f in report.findings}, (emotion, report)
-    for who in ("haru", "sora", "bom"):
-        for how in ("sad", "happy"):
-            report = examine(speakers.write(some(speakers.lines, f"|{who}|{how}", 0)))
-            assert ("thin_cell", how) in {(f.id, f.value) for f in report.findings}, (who, how, report)
+@pytest.mark.parametrize("mounted", MOUNTS, ids=lambda m: m[-1][1])
+def test_far_disks(clean, monkeypatch, mounted):
+    folder = str(clean.folder.resolve())
+    monkeypatch.setattr("emotts_nb.data.doctor.mounts", lambda: [(where.format(folder), kind) for where, kind in mounted])
+    report = examine(clean.write(clean.lines))
+    assert [(f.id, f.line, f.value) for f in report.findings] == [("slow_disk", 0, mounted[-1][0].format(folder))], report
+    for near in ("overlay", "ext4", "fuse.fuse-overlayfs", "tmpfs"):
+        monkeypatch.setattr("emotts_nb.data.doctor.mounts", lambda near=near: [("/", "nfs"), (folder, near), (folder + "/none", "nfs")])
+        assert examine(clean.folder / "list.txt").findings == []
 
 
-def test_leaks(clean):
-    "Recordings and sentences of the training list in another list, in many disguises."
-    texts = [s.split("|")[1] for s in clean.lines]
-    cut = next(i for i in range(45, N) if texts[i] not in texts[:i])  # between two sentences
-    train, rest = clean.write(clean.lines[:cut], "train.txt"), clean.lines[cut:]
-    def found(changed):
-        report = examine([train, clean.write(changed, "valid.txt")])
-        return {(f.id, f.line) for f in report.findings if f.file.endswith("valid.txt") and f.id != "missing_label"}
-    assert found(rest) == set()
-    for v in ("wavs/a07.wav", "./wavs/a07.wav", "wavs/../wavs/a07.wav", "WAVS/a07.WAV", "wavs\\a07.wav"):
-        assert ("split_path", 2) in found([rest[0], cell(0, lambda _, v=v: v)(rest[1]), *rest[2:]])
-    for n, name in enumerate(("copy.wav", "deep/copy.wav", "같은.wav", "COPY2.WAV", "copy 3.wav")):
-        (clean.folder / "wavs/deep").mkdir(exist_ok=True)
-        shutil.copy(clean.folder / f"wavs/a0{n}.wav", clean.folder / "wavs" / name)
-        assert ("split_audio", 3) in found([*rest[:2], cell(0, lambda v, name=name: f"wavs/{name}")(rest[2]), *rest[3:]])
-    for change in (lambda t: t, lambda t: t.rstrip(".") + " !", lambda t: t.replace(" ", ""), lambda t: f"“{t}…",
-                   lambda t: t.replace(" ", "  ")):
-        assert ("split_text", 4) in found([*rest[:3], cell(1, lambda v, c=change: c(texts[3]))(rest[3]), *rest[4:]])
-    for change in (lambda t: t[:-2] + "고" + t[-1:], lambda t: "또 " + t, lambda t: t[1:], lambda t: t[:3] + "참" + t[3:],
-                   lambda t: t[:-3] + "지요."):
-        assert ("near_text", 4) in found([*rest[:3], cell(1, lambda v, c=change: c(texts[3]))(rest[3]), *rest[4:]]), change(texts[3])
-    for who in ("minho", "나리", "x", "Nari", "1"): assert ("unknown_label", 2) in found([rest[0], cell(2, lambda v, w=who: w)(rest[1]),
-        *rest[2:]])
-    for n in (1, 2, 3, 4): assert ("split_small", 0) in found(rest[:n])
-    for p in ("copy.wav", "deep/copy.wav", "같은.wav", "COPY2.WAV", "copy 3.wav"): (clean.folder / "wavs" / p).unlink()
-    (clean.folder / "wavs/deep").rmdir()
+@pytest.mark.parametrize("free", FREE)
+def test_full_disks(clean, monkeypatch, free):
+    path = clean.write(clean.lines)
+    need = examine(path).summary["feature_megabytes"] * 2**20
+    assert need > 1.2 * max(FREE)
+    monkeypatch.setattr("emotts_nb.data.doctor.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    assert [(f.id, f.line) for f in examine(path).findings] == [("disk", 0)]
+    monkeypatch.setattr("emotts_nb.data.doctor.shutil.disk_usage", lambda _: SimpleNamespace(free=1.2 * need))
+    assert examine(path).findings == []
 
 
 def test_copies_mend_recordings(clean):
@@ -270,17 +245,25 @@ def test_copies_mend_recordings(clean):
     for f in (clean.folder / "wavs").glob("c*"): f.unlink()
 
 
+def emitted() -> set[str]:
+    "Every id that the doctor can give a finding: its catalogues, and what the source names elsewhere."
+    ids = set(ERRORS | WARNINGS | NOTES)
+    for module in (data.doctor, data.filelist):
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            if not isinstance(node, ast.Call) or not node.args or not isinstance(node.args[0], ast.Constant): continue
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            if name in ("finding", "fault", "Fault"): ids.add(node.args[0].value)
+    return ids | {"columns", "separator"}  # which `columns_remedy` returns
+
+
 def test_so_much_is_planted(clean):
-    "At least 350 corrupted corpora, and at least five ways for each kind."
-    planted = {**{k: len(v) for k, v in (LINES | SOUNDS).items()}, **{k: len(v) for k, v in faults.files(clean).items()}}
-    for kind, *_ in faults.whole_lists(clean): planted[kind] = planted.get(kind, 0) + 1
+    "At least 350 corrupted corpora, and at least five ways for each kind of finding that there is."
+    planted = Counter({k: len(v) for k, v in (LINES | SOUNDS | faults.files(clean)).items()})
+    planted.update({k: len(ways) for k, (ways, _) in CATALOGUES.items()})
+    planted.update(kind for kind, *_ in faults.whole_lists(clean))
+    planted.update(unreadable_text=len(READERS), slow_disk=len(MOUNTS), disk=len(FREE))
     del planted["any"]
-    for kind in ("broken_link", "same_name", "repeated_text", "speaker_label", "imbalance", "thin_cell", "split_path", "split_audio",
-                 "split_text",
-                 "near_text", "unknown_label"): planted[kind] = 5
+    assert emitted() == planted.keys(), emitted() ^ planted.keys()
     assert min(planted.values()) >= 5, {k: n for k, n in planted.items() if n < 5}
-    assert sum(planted.values()) >= 350, sum(planted.values())
-    elsewhere = {"path_form", "unreadable_text", "shifted", "label", "missing_label", "split_small", "label_gap", "speaker_imbalance",
-                 "padding",
-                 "disk", "slow_disk"}  # tests/test_doctor.py, and what depends on the machine
-    assert (ERRORS | WARNINGS | NOTES).keys() - planted.keys() == elsewhere, (ERRORS | WARNINGS | NOTES).keys() - planted.keys() ^ elsewhere
+    print(f"{planted.total()} corrupted corpora, {len(planted)} kinds of finding")
+    assert planted.total() >= 350

@@ -13,6 +13,7 @@ from tempfile import mkdtemp
 import numpy as np
 import pytest
 import soundfile as sf
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +26,8 @@ from emotts_nb.data import features
 from emotts_nb.data.features import SHARD, DamagedShard, FeatureCache, analyse, as_features, open_shard
 from emotts_nb.data.filelist import Utterance, read_filelist, write_filelist
 from emotts_nb.data.sample import sample_path
+from emotts_nb.training.tasks import make_task
+from emotts_nb.training.trainer import run_digest
 
 SPEC = MelSpec()
 
@@ -279,6 +282,58 @@ def test_command_line(utterances, tmp_path, capsys):
         assert e.value.code == 0 and json.loads(capsys.readouterr().out)["analysed"] == analysed
     with pytest.raises(SystemExit) as e: main(["features", str(tmp_path / "list.txt"), "--out", str(tmp_path), "--mel", "no such"])
     assert e.value.code == 2 and "no mel convention" in capsys.readouterr().err
+
+
+READERS = {"tacotron2": {}, "tacotron2 without prosody": dict(model=dict(prosody=False)), "gst_tacotron": {}, "fastspeech2": {}}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_training_reads_the_same_bits(built, utterances, name, monkeypatch):
+    "Batches with the cache are those without; where nothing but features is needed, no recording is opened."
+    plain, cached = (make_task(name.split()[0], "tiny", **READERS[name], **more) for more in ({}, dict(features=str(built))))
+    assert plain.config == cached.config  # so that a run goes on with a cache or without
+    if name == "fastspeech2": cached.reader.aligner.load_state_dict(plain.reader.aligner.state_dict())  # begins by chance
+    whole = plain.collate([plain.sample(u) for u in utterances])
+    def stop(*args): raise AssertionError("a recording was analysed")
+    if name != "gst_tacotron" and not getattr(plain.reader, "prosody", False):
+        monkeypatch.setattr("emotts_nb.models.fastspeech2.analyse", stop)
+        monkeypatch.setattr("emotts_nb.models.tacotron2.load_wav", stop)
+    monkeypatch.setattr(MelSpec, "__call__", stop)
+    travelled = pickle.loads(pickle.dumps(cached.reader))
+    batch = travelled.collate([travelled.sample(u) for u in utterances])
+    assert whole.keys() == batch.keys()
+    for k in whole: assert whole[k].dtype == batch[k].dtype and torch.equal(whole[k].nan_to_num(-77), batch[k].nan_to_num(-77)), k
+
+
+@pytest.mark.parametrize("model", ["tacotron2", pytest.param("fastspeech2", marks=pytest.mark.slow)])
+def test_train_with_features(utterances, tmp_path, capsys, model):
+    "A run that changes to the cache and back again ends where one without it ends; a cache with other numbers is refused."
+    write_filelist(tmp_path / "train.txt", utterances[:6])
+    write_filelist(tmp_path / "valid.txt", utterances[6:8])
+    def go(run, *more):
+        with pytest.raises(SystemExit) as e:
+            main(["train", model, "--preset", "tiny", "--filelist", str(tmp_path / "train.txt"), "--valid",
+                  str(tmp_path / "valid.txt"), "--run-dir", str(tmp_path / run), "--steps", "3", "--validate-every", "100", *more])
+        return e.value.code, capsys.readouterr().err
+    cache = ("--features", str(tmp_path / "cache"))
+    soon = ("--hours", "1e-7")  # the time is up after one step
+    assert go("plain")[0] == 0 and go("mixed", *cache, *soon)[0] == 0 and go("mixed", *soon)[0] == 0
+    code, err = go("mixed", *cache)
+    assert code == 0 and "0 recordings analysed" in err and run_digest(tmp_path / "plain") == run_digest(tmp_path / "mixed")
+    one = FeatureCache(tmp_path / "cache")
+    for p in one.folder.glob("*.safetensors"):
+        rows = open_shard(p)[2] * 0.9
+        features.write_shard(one.folder, [(sound, rows[start:start + n]) for sound, (q, start, n) in one.place.items() if q == p])
+        p.unlink()
+    code, err = go("mixed", *cache)
+    assert code == 2 and "holds other numbers than this computer makes" in err, err
+
+
+def test_models_that_learn_from_sound_take_no_features(tmp_path, capsys):
+    with pytest.raises(SystemExit) as e:
+        main(["train", "melgan", "--preset", "tiny", "--filelist", str(sample_path() / "test.txt"), "--run-dir",
+              str(tmp_path / "run"), "--features", str(tmp_path / "cache")])
+    assert e.value.code == 2 and "leave --features out" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 def test_damaged_shard_is_an_error_of_ours(): assert issubclass(DamagedShard, EmottsError)

@@ -6,16 +6,17 @@ Docs: https://emotts-nb.github.io/emotts_nb/data.doctor.html.md"""
 
 # %% auto #0
 __all__ = ['ERRORS', 'WARNINGS', 'NOTES', 'SEVERITY', 'INVISIBLE', 'ODD_SPACES', 'QUOTES', 'AUDIO', 'LONGEST', 'MOST', 'NOTHING',
-           'DISGUISES', 'COARSE', 'KINDS', 'ISOLATED', 'FINAL', 'MARKUP', 'PICTURES', 'ENDLESS', 'FRAMES_A_SECOND',
-           'MENDS', 'COPIES', 'MARGIN', 'finding', 'hidden_utf16', 'open_list', 'decode_lines', 'line_findings',
-           'unscramble', 'mend_field', 'odd_character', 'Entry', 'looks_like_audio', 'mend_separator', 'split_rows',
-           'is_emotion', 'check_fields', 'Finder', 'Sound', 'missing_part', 'read_blocks', 'measure_level',
-           'measure_moments', 'measure_spectrum', 'measure_hum', 'measure_pitch', 'disguise', 'measure', 'Limits',
-           'sound_findings', 'check_sound', 'slowness', 'away_from_kind', 'outliers', 'check_kinds', 'check_text',
-           'check_texts', 'repeated_texts', 'check_pair', 'best_run', 'check_order', 'check_duplicates', 'same_names',
-           'check_splits', 'emotion_features', 'posteriors', 'check_labels', 'contradictions', 'Report', 'check_list',
-           'unlike_most', 'check_styles', 'check_numbers', 'check_disk', 'measure_all', 'summarise', 'check_needs',
-           'check_balance', 'odd_speaker', 'examine', 'copy_audio', 'Mended', 'mend', 'doctor']
+           'DISGUISES', 'COARSE', 'KINDS', 'ISOLATED', 'FINAL', 'MARKUP', 'PICTURES', 'READ', 'ENDLESS',
+           'FRAMES_A_SECOND', 'MENDS', 'COPIES', 'MARGIN', 'finding', 'hidden_utf16', 'open_list', 'decode_lines',
+           'line_findings', 'unscramble', 'mend_field', 'odd_character', 'Entry', 'looks_like_audio', 'mend_separator',
+           'split_rows', 'is_emotion', 'check_fields', 'Finder', 'Sound', 'missing_part', 'read_blocks',
+           'measure_level', 'measure_moments', 'measure_spectrum', 'measure_hum', 'measure_pitch', 'disguise',
+           'measure', 'Limits', 'sound_findings', 'check_sound', 'slowness', 'away_from_kind', 'outliers',
+           'check_kinds', 'check_speed', 'check_text', 'check_texts', 'repeated_texts', 'check_pair', 'best_run',
+           'check_order', 'check_duplicates', 'same_names', 'check_splits', 'emotion_features', 'posteriors',
+           'check_labels', 'contradictions', 'Report', 'check_list', 'unlike_most', 'check_styles', 'check_numbers',
+           'mounts', 'check_disk', 'measure_all', 'summarise', 'check_needs', 'check_balance', 'odd_speaker', 'examine',
+           'copy_audio', 'Mended', 'mend', 'doctor']
 
 # %% ../../nbs/31_data.doctor.ipynb #6d1292f6
 import hashlib
@@ -65,6 +66,7 @@ ERRORS = {
     "emotion": "there is no emotion {value!r}: {remedy}",
     "audio_missing": "there is no {value} in {root}: mend the path, or give --audio-root",
     "audio_folder": "{value} is a folder, not a recording: name a file",
+    "audio_special": "{value} is a pipe or a device, not a recording: name a file",
     "broken_link": "{value} is a link that leads nowhere: copy the recording itself",
     "audio_broken": "{name} is not usable, because {value}: copy or record it again",
     "not_finite": "{name} holds samples that are NaN or infinite: export it again as 16-bit wav",
@@ -121,6 +123,8 @@ WARNINGS = {
     "hum": "{name} hums at the mains' frequency, {value} dB above its surroundings: filter it",
     "loudness": "{name} is {value} dB off the level of others of its speaker and emotion: bring it to theirs",
     "rate": "{name} is spoken {value} times {how} than others of its speaker and emotion: do text and recording belong together?",
+    "speed": "{name} seems to play {value} times too {how}, by its pitch and its rate: is the sample rate in its header the true one?",
+    "pitch": "{name} lies {value} semitones {how} others of its speaker and emotion: is it somebody else, or a wrong sample rate?",
     "label": "{name} sounds {heard}, not {value}: listen to it",
     "speaker_label": "{name} sounds like {heard}, not like {value}: who speaks?",
     "as_spoken": "the text is spelled as it sounds: {value}; write it as in a book",
@@ -153,6 +157,7 @@ NOTES = {
     "thin_cell": "{speaker} has hardly any {value} ({n} utterances), unlike other speakers: record some",
     "padding": "batches of 16 of like length are {value} padding: a few very long recordings, or too few in all?",
     "slow_disk": "the recordings lie on {value}, where each file takes long to open: copy them to the computer's own disk first",
+    "unspaced": "the text has {value} syllables without a space, unlike the others: write it as in a book",
     "punctuation": "the text ends without . ? or !, unlike most others: end it as it is said",
     "repeated_text": "the list has this sentence {value} times, far more often than others: is that meant?",
     "missing_label": "the list has none of the {field} {value}: split by speaker and emotion",
@@ -373,7 +378,8 @@ class Finder:
             self._all = defaultdict(list)
             for folder, _, names in os.walk(self.root):
                 for name in names:
-                    if looks_like_audio(name): self._all[self._fold(name)].append(Path(folder, name))
+                    path = Path(folder, name)
+                    if looks_like_audio(name) and path.is_file(): self._all[self._fold(name)].append(path)
         return self._all
 
     def find(self, path: str) -> tuple[Path | None, str]:
@@ -381,7 +387,8 @@ class Finder:
         exact = self.root / path
         if os.path.isfile(exact): return exact, ""
         if os.path.isdir(exact): return None, "audio_folder"
-        if os.path.islink(exact): return None, "broken_link"
+        if os.path.islink(exact) and not os.path.exists(exact): return None, "broken_link"
+        if os.path.exists(exact): return None, "audio_special"
         clean = unquote(path.replace("\\", "/"))
         parts = [p for p in clean.split("/") if p]
         if found := self._walk(["/", *parts] if clean.startswith("/") else parts):
@@ -436,14 +443,15 @@ class Sound:
     pitch_spread: float = 0.0  # octaves between the quartiles
     tilt: float = 0.0  # dB, 1-4 kHz against 0.1-1 kHz
     digest: str = ""  # of the samples
+    eight_bits: bool = False  # whether no sample needs more
     swing: float = 0.0  # largest magnitude once the mean is taken away
     click: float = 0.0  # seconds, where a single sample leaps; 0 if none does
     dropout: float = 0.0  # seconds, where the sound breaks off into nothing; 0 if it does not
+    blank: float = 0.0  # seconds, where 50 ms or more inside are exactly nothing; 0 if none are
     starts: float = -99.0  # dB of the first 20 ms against the loud frames
     stops: float = -99.0  # of the last
     bands: tuple[float, ...] = ()  # dB of eight bands against their mean, over all of the speech
     shape: np.ndarray | None = None  # fingerprint
-    lasts: float = 0.0  # seconds that the fingerprint covers
     contour: np.ndarray | None = None  # loudness over time at 48 places, dB
 
 # %% ../../nbs/31_data.doctor.ipynb #970bc27f
@@ -511,6 +519,9 @@ def measure_moments(wav: np.ndarray, sample_rate: int, sound: Sound):
     if leap[at] > 0.15 * sound.swing and leap[at] > 0.02 and leap[at] > 6 * around.max(initial=0): sound.click = (at + 1) / sample_rate
     same = np.flatnonzero(np.diff(np.concatenate([[0], wav[1:] == wav[:-1], [0]]).astype(np.int8)))  # where stretches begin and end
     start, end = same[::2], same[1::2]
+    inside = (start > (sound.lead + 0.02) * sample_rate) & (end < len(wav) - (sound.trail + 0.02) * sample_rate)
+    blank = start[inside & (end - start > 0.05 * sample_rate)]
+    if len(blank): sound.blank = blank[0] / sample_rate
     long = (end - start > 0.004 * sample_rate) & (end - start < sample_rate)
     for a, b in zip(start[long], end[long], strict=True):
         beside = max(1, sample_rate // 333)  # 3 ms
@@ -572,7 +583,11 @@ def measure_pitch(wav: np.ndarray, sample_rate: int, sound: Sound):
     score = correlation[:, low:high] / (correlation[:, :1] + 1e-12) / (window[low:high] / window[0])
     voiced = (score.max(1) > 0.6) & (correlation[:, 0] > np.percentile(correlation[:, 0], 95) * 1e-2)
     if voiced.sum() < 5: return
-    f0 = np.log2(rate / (low + score[voiced].argmax(1)))
+    sure = score[voiced]
+    high_enough = sure[:, 1:-1] > 0.93 * sure.max(1, keepdims=True)
+    peaks = high_enough & (sure[:, 1:-1] >= sure[:, :-2]) & (sure[:, 1:-1] > sure[:, 2:])
+    lag = np.where(peaks.any(1), 1 + peaks.argmax(1), sure.argmax(1))  # the first of several: twice the period fits as well
+    f0 = np.log2(rate / (low + lag))
     quartiles = np.percentile(f0, [25, 50, 75])
     sound.pitch, sound.pitch_spread = float(quartiles[1]), float(quartiles[2] - quartiles[0])
 
@@ -593,7 +608,8 @@ def measure(
     "All measurements of one recording; whatever is wrong with the file becomes a figure, never an exception."
     sound, path = Sound(), Path(path)
     try:
-        if not os.path.getsize(path): sound.error = "the file is empty (0 bytes)"
+        if not os.path.isfile(path): sound.error = "it is no file"
+        elif not os.path.getsize(path): sound.error = "the file is empty (0 bytes)"
         else:
             sound.truncated = missing_part(path)
             wav = read_blocks(path, sound)
@@ -601,18 +617,19 @@ def measure(
     except (sf.LibsndfileError, OSError, ValueError, RuntimeError, MemoryError) as e:
         sound.error = f"the sound cannot be read ({str(getattr(e, 'error_string', e)).rstrip('.')})"
     if sound.error:
-        sound.error = disguise(path) or sound.error
+        sound.error = os.path.isfile(path) and disguise(path) or sound.error
         return sound
     sound.digest = hashlib.blake2b(wav.tobytes(), digest_size=12).hexdigest()
     sound.finite = bool(np.isfinite(wav).all())
     if not sound.finite or not 1000 <= sound.sample_rate <= 400_000: return sound
     sound.peak, sound.offset = float(np.abs(wav).max()), float(wav.mean(dtype=np.float64))
     if sound.peak > 1e6: return sound
+    sound.eight_bits = 0.01 < sound.peak <= 1 and not (wav * 128 % 1).any()
     wav = wav - np.float32(sound.offset)
     sound.swing = float(np.abs(wav).max())
     if sound.swing < 1e-5 or len(wav) < sound.sample_rate // 20: return sound
     for part in (measure_level, measure_moments, measure_spectrum, measure_pitch): part(wav, sound.sample_rate, sound)
-    sound.shape, sound.lasts = fingerprint(wav, sound.sample_rate)
+    sound.shape = fingerprint(wav, sound.sample_rate)
     return sound
 
 # %% ../../nbs/31_data.doctor.ipynb #99d959be
@@ -648,6 +665,7 @@ def sound_findings(s: Sound, limits: Limits, rate: int, subtype: str, suffix: st
     if s.sample_rate != rate: yield "sample_rate", s.sample_rate, {"usual": rate}
     if s.format and suffix in KINDS and s.format not in KINDS[suffix]: yield "wrong_suffix", s.format
     if s.subtype in COARSE: yield "coarse_audio", s.subtype
+    elif s.eight_bits: yield "coarse_audio", "8 bits in " + s.subtype
     elif s.subtype != subtype: yield "audio_format", s.subtype, {"usual": subtype}
     if s.peak > 1.5: yield "too_loud", f"{s.peak:.4g}"; return
     if s.clipped > limits.clipped and s.subtype not in COARSE: yield "clipping", f"{s.clipped:.2%}"
@@ -707,16 +725,42 @@ def check_kinds(entries: Sequence[Entry], limits: Limits) -> Iterator[Fault]:
         cut = [e for e in heard if getattr(e.sound, edge) > -12]
         if len(heard) >= 20 and len(cut) <= 0.05 * len(heard):
             for e in cut: yield e.finding("cut_edge", "path", f"{getattr(e.sound, edge):+.0f}", where=where)
+    blank = [e for e in heard if e.sound.blank and not e.sound.dropout and e.sound.pause <= limits.pause]
+    if len(heard) >= 20 and len([e for e in heard if e.sound.blank]) <= 0.05 * len(heard):
+        for e in blank: yield e.finding("dropout", "path", f"{e.sound.blank:.2f}")
+    clean = [e for e in heard if e.sound.range >= limits.range]
+    away = away_from_kind(clean, lambda e: e.sound.range)
+    for i in outliers(away, 15, limits.spread):
+        if away[i] < 0: yield clean[i].finding("noise", "path", f"{clean[i].sound.range:.0f}")
     spoken = [e for e in heard if e.ids]
     away = away_from_kind(spoken, slowness)
     for i in outliers(away, np.log(limits.rate), limits.spread):
         yield spoken[i].finding("rate", "text", f"{np.exp(abs(away[i])):.1f}", how="slower" if away[i] > 0 else "faster")
+    yield from check_speed([e for e in spoken if e.sound.pitch], limits)
+
+# %% ../../nbs/31_data.doctor.ipynb #bdc466cd
+def check_speed(entries: Sequence[Entry], limits: Limits) -> Iterator[Fault]:
+    "Recordings that are too high and too fast by the same factor, or too low and too slow; or only too high or too low."
+    often = Counter((e.speaker, e.emotion) for e in entries)
+    entries = [e for e in entries if often[e.speaker, e.emotion] >= 5]  # fewer do not tell what is usual
+    if len(entries) < 12: return
+    high, fast = away_from_kind(entries, lambda e: e.sound.pitch), -away_from_kind(entries, slowness) / np.log(2)  # octaves
+    a, b = (max(least, 1.4826 * float(np.median(np.abs(x)))) for x, least in ((high, 0.05), (fast, 0.06)))
+    speed = (high / a**2 + fast / b**2) / (1 / a**2 + 1 / b**2)  # that explains both best
+    certain, strange = np.abs(speed) * np.hypot(1 / a, 1 / b), np.hypot((high - speed) / a, (fast - speed) / b)
+    for e, x, sure, rest, pitch in zip(entries, speed, certain, strange, high, strict=True):
+        enough = limits.spread * (1 if often[e.speaker, e.emotion] >= 8 else 1.3)
+        if abs(x) > 0.25 and sure > enough and rest < 4.5:
+            yield e.finding("speed", "path", f"{2**abs(x):.2f}", how="fast" if x > 0 else "slow")
+        elif abs(pitch) > max(0.6, limits.spread * a):
+            yield e.finding("pitch", "path", f"{12 * abs(pitch):.0f}", how="above" if pitch > 0 else "below")
 
 # %% ../../nbs/31_data.doctor.ipynb #630c991c
 ISOLATED = re.compile("[ㄱ-ㆎ\u1100-\u11ff]")
 FINAL = ".?!…~,\"'”’」)"
 MARKUP = re.compile(r"&[A-Za-z]{2,8};|&#\d+;|</?[A-Za-z][^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}|\([^()]*\)|https?://\S*|\\[ntr]|\*\*|__")
 PICTURES = re.compile("[\u2190-\u21ff\u2300-\u23ff\u2500-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]")
+READ = re.compile(r"[^가-힣\s.,?!~…'\"“”‘’():;·\-–—]+\S*")  # what is more than words and their punctuation
 ENDLESS = 2000  # characters
 
 
@@ -739,12 +783,16 @@ def check_text(entry: Entry) -> Iterator[Fault]:
 
 def check_texts(entries: Sequence[Entry]) -> Iterator[Fault]:
     "What is wrong with the texts of a list as a whole."
+    def plain(text): return PICTURES.sub("", MARKUP.sub("", ISOLATED.sub("", text)))  # what other findings tell
     bare = [e for e in entries if e.row.text[-1] not in FINAL]
     if len(bare) <= 0.2 * len(entries):
         for e in bare: yield e.finding("punctuation", "text", e.row.text[-1])
-    mixed = [(e, m[0]) for e in entries if e.ids and (m := re.search(r"[0-9A-Za-z]+[^\s가-힣]*|[^\s가-힣]*[%$€₩£@#+=/]+", e.row.text))]
+    mixed = [(e, m[0]) for e in entries if e.ids and not e.broken and (m := READ.search(plain(e.row.text)))]
     for e, value in mixed if len(mixed) <= 0.06 * len(entries) else mixed[:1]:
         yield e.finding("needs_reading", "text", value, found=normalize(e.row.text))
+    solid = [e for e in entries if len(re.sub("[^가-힣]", "", e.row.text)) >= 13 and " " not in e.row.text]
+    if len(solid) <= 0.2 * len(entries):
+        for e in solid: yield e.finding("unspaced", "text", len(re.sub("[^가-힣]", "", e.row.text)))
     yield from repeated_texts(entries)
 
 
@@ -817,7 +865,7 @@ def check_duplicates(entries: Sequence[Entry]) -> Iterator[Fault]:
             other = f"{before.path.name} on {before.where(e)}"
             yield e.finding("duplicate_audio" if before.file == e.file else "split_audio", "path", e.row.path, other=other)
     shaped = [e for e in sounds.values() if e.sound.shape is not None and len(e.sound.shape) and e.sound.active > 0]
-    for i, j, _ in near_sounds([e.sound.shape for e in shaped], [e.sound.lasts for e in shaped]):
+    for i, j, _ in near_sounds([e.sound.shape for e in shaped]):
         other = f"{shaped[j].path.name} on {shaped[j].where(shaped[i])}"
         yield shaped[i].finding("near_audio", "path", shaped[i].row.path, other=other)
     yield from same_names([*paths.values()])
@@ -984,15 +1032,22 @@ def check_numbers(name: str, entries: Sequence[Entry]) -> Iterator[Fault]:
         if not all(v.isascii() and v.isdecimal() and len(v) < 6 for v in values) or not values: continue
         numbers = {int(v) for v in values}
         missing = set(range(min(1, *numbers, 1), max(numbers))) - numbers
-        if missing and len(missing) <= len(numbers): yield finding("label_gap", name, 0, what, max(numbers), missing=line_ranges(missing))
+        if not missing or len(missing) > len(numbers): continue
+        beyond = next(e for e, v in zip(entries, values, strict=True) if int(v) > min(missing))
+        yield beyond.finding("label_gap", what, max(numbers), missing=line_ranges(missing))
+
+
+def mounts() -> list[tuple[str, str]]:  # Folder, kind of file system
+    "What is mounted, where the system tells."
+    try: lines = Path("/proc/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError: return []
+    return [(fields[1].replace("\\040", " "), fields[2]) for line in lines if len(fields := line.split()) > 3]
 
 
 def check_disk(name: str, root: Path) -> Iterator[Fault]:
     "Whether the recordings lie on a disk that is far away."
     place, found = str(Path(root).resolve()), ("", "")
-    try: mounts = Path("/proc/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError: mounts = []
-    for _, where, kind, *_ in (fields for line in mounts if len(fields := line.split()) > 3):
+    for where, kind in mounts():
         if (place + "/").startswith(where.rstrip("/") + "/") and len(where) >= len(found[0]): found = where, kind
     far = found[1] in ("nfs", "nfs4", "cifs", "smb3", "davfs") or found[1].startswith("fuse.") and "overlay" not in found[1]
     if far or place.startswith("/content/drive"): yield finding("slow_disk", name, 0, "path", found[0] if far else "/content/drive")
@@ -1091,7 +1146,10 @@ def examine(
     subtype = next(iter(Counter(e.sound.subtype for e in everyone if e.sound.subtype).most_common(1)), ("",))[0]
     for e in everyone: findings += [*check_sound(e, limits, rate, subtype), *check_pair(e)]
     for name, entries in heard.items(): findings += [*check_texts(entries), *check_order(entries), *check_balance(name, entries, limits)]
-    findings += [*check_duplicates(everyone), *check_kinds(everyone, limits), *check_labels(everyone)]
+    labels = [*check_labels(everyone)]
+    contradicted = {(f.file, f.line) for f in labels if f.id == "label"}  # another label explains another pitch and rate
+    kinds = [f for f in check_kinds(everyone, limits) if f.id not in ("speed", "pitch") or (f.file, f.line) not in contradicted]
+    findings += [*check_duplicates(everyone), *kinds, *labels]
     if len(heard) > 1: findings += check_splits(heard)
     summary = summarise(everyone)
     if everyone: findings += check_needs(str(filelists[0]), summary, everyone[0].path.parent)

@@ -347,3 +347,19 @@ def _flush(self: FeatureCache, pending: list, report: BuildReport):
     report.analysed += len(pending)
     report.seconds += sum(len(rows) for _, rows in pending) * self.spec.hop_length / self.spec.sample_rate
     pending.clear()
+
+# %% ../../nbs/34_data.features.ipynb #a6d25e58
+@patch
+def compare(
+    self: FeatureCache,
+    utterances: Sequence[Utterance],
+    n: int = 3,  # So many of them are analysed
+) -> float:  # Largest difference (mel as it is; F0 and energy as ln(1 + x)); 0: the same bits
+    "How far what the cache holds is from what this computer makes of the same recordings; raises as `rows` does."
+    here = [u for u in utterances if u in self]
+    def plain(rows): return np.concatenate([rows[:, :-2], np.log1p(rows[:, -2:])], 1)
+    worst = 0.0
+    for u in here[::max(1, len(here) // n)][:n]:
+        kept, fresh = self.rows(u), analyse(load_wav(u.path, self.spec.sample_rate)[0], self.spec)
+        worst = max(worst, float(np.abs(plain(kept) - plain(fresh)).max()) if len(kept) == len(fresh) else np.inf)
+    return worst
