@@ -44,7 +44,7 @@ def test_opens_on_colab(path):
     nb, here = nbformat.read(path, 4), address.Address.current(ROOT / "pyproject.toml")
     assert nb.cells[1].source == here.badge(path.name)
     assert "colab" in nb.metadata
-    assert path.name[0] != "8" or nb.metadata["accelerator"] == "GPU"
+    assert path.name[0] != "8" or path.name.startswith("86") or nb.metadata["accelerator"] == "GPU"  # the report runs on the CPU
 
 
 def run_setup(folder, source, monkeypatch):
@@ -155,7 +155,7 @@ def test_a_full_drive_is_told_before_training(tmp_path, monkeypatch):
 
     from emotts_nb.core import EmottsError
     from emotts_nb.training import colab
-    from emotts_nb.training.trainer import ToyTask, toy_utterances
+    from emotts_nb.training.state import ToyTask, toy_utterances
     monkeypatch.setattr(colab.shutil, "disk_usage", lambda place: namedtuple("Usage", "total used free")(15 << 30, 15 << 30, 1000))
     with pytest.raises(EmottsError, match="room for 0 MB, .* empty Drive's bin"):
         colab.train_here(ToyTask(), toy_utterances(8), [], tmp_path / "run", 3, drive=tmp_path / "drive")

@@ -73,6 +73,7 @@ def test_refusals_and_warm_start(tmp_path, done, emotts, monkeypatch):
     code, out, err = emotts(tmp_path / "warm", "--init-from", done, "--set", 'model={"z_dim": 4}', steps=1)
     report = (tmp_path / "warm" / "warm_start.txt").read_text()
     assert code == 0 and "warm start from" in out
+    assert (tmp_path / "warm" / "started_from.json").read_text() == (done / "config.json").read_text()
     assert "model.encoder.embedding.weight: loaded" in report and "kept, (64, 8) does not fit (64, 4)" in report
     assert emotts(tmp_path / "cold", "--init-from", tmp_path / "nothing")[0] == 2
 

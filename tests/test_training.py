@@ -27,7 +27,8 @@ from emotts_nb.data import batches  # noqa: E402
 from emotts_nb.data.batches import BadSample, LoaderDied, batch_order, padding_share  # noqa: E402
 from emotts_nb.training import checkpoint  # noqa: E402
 from emotts_nb.training.checkpoint import CheckpointStore, Tier, digest  # noqa: E402
-from emotts_nb.training.trainer import RunMismatch, ToyTask, run_digest, toy_utterances, train  # noqa: E402
+from emotts_nb.training.state import RunMismatch, ToyTask, toy_utterances  # noqa: E402
+from emotts_nb.training.trainer import run_digest, train  # noqa: E402
 
 UTTERANCES, VALID = toy_utterances(60), toy_utterances(8, 1)
 SETTINGS = dict(steps=20, frame_budget=600, max_batch=8, device="cpu", progress=False, save_every=5)
@@ -427,6 +428,18 @@ def test_a_vanished_machine(tmp_path):
     assert set(manifest) == {p.name for p in (tmp_path / "drive" / "checkpoints").glob("*.pt")}
 
 
+class Vocoderlike(ToyTask):
+    "Leaves what the vocoders leave."
+    def finish(self, run_dir, train_utterances, step): (run_dir / "vocoder.safetensors").write_bytes(b"finished")
+
+
+def test_finished_vocoders_are_mirrored(tmp_path):
+    train(Vocoderlike(), UTTERANCES, VALID, tmp_path / "vm", **SETTINGS, mirror=tmp_path / "drive")
+    assert (tmp_path / "drive" / "vocoder.safetensors").read_bytes() == b"finished"
+    train(Vocoderlike(), UTTERANCES, VALID, tmp_path / "vm2", **SETTINGS | dict(steps=24), mirror=tmp_path / "drive")
+    assert (tmp_path / "vm2" / "README.md").exists() and len(rows(tmp_path / "vm2")) == 24
+
+
 def test_a_full_drive_does_not_stop_training(tmp_path, monkeypatch):
     write = Tier._write
     def full(self, *args):
@@ -467,6 +480,20 @@ def test_refusals(good_run, tmp_path, monkeypatch):
     refused(r"made by emotts_nb 0\.\d+\.\d+, this is 7.0.0: install that version, or begin another folder with init_from")
 
 
+def test_a_checkpoint_of_an_older_version_is_gone_on_from(good_run, tmp_path):
+    shutil.copytree(good_run, tmp_path / "run")
+    store = CheckpointStore(tmp_path / "run" / "checkpoints")
+    state, step = store.load_newest()
+    for path in store.files(): path.unlink()
+    for newer in ("thrifty", "order"): del state[newer]  # that the first versions did not write
+    store.save(state, step)
+    for folder in (good_run, tmp_path / "run"):
+        shutil.copytree(folder, tmp_path / f"{folder.name}-on")
+        train(ToyTask(), UTTERANCES, VALID, tmp_path / f"{folder.name}-on", **SETTINGS | dict(steps=30))
+    assert f"resumed at step {step}" in log(tmp_path / "run-on")
+    assert run_digest(tmp_path / "run-on") == run_digest(tmp_path / f"{good_run.name}-on")
+
+
 def test_warm_start(good_run, tmp_path):
     train(ToyTask(seed=3), UTTERANCES, [], tmp_path / "a", **SETTINGS | dict(steps=1), init_from=good_run)
     assert "warm start" in log(tmp_path / "a") and "net.embed.weight: loaded" in (tmp_path / "a" / "warm_start.txt").read_text()
@@ -505,6 +532,48 @@ def test_signals_save(tmp_path, number):
     assert child.returncode == -number, said
     step = newest(tmp_path)["step"]
     assert step >= 30 and len(rows(tmp_path)) == step and f"{number.name} at step {step}" in log(tmp_path)
+
+
+# --- what it costs
+
+@pytest.mark.slow
+def test_overhead_is_small(tmp_path, monkeypatch):
+    "Every step of the trainer is followed by the same step of a bare loop, on the same batch; processor time of both, at the small preset."
+    from emotts_nb.data.batches import Batches, BatchPlan, keys_from
+    from emotts_nb.data.filelist import read_filelist
+    from emotts_nb.data.sample import sample_path
+    from emotts_nb.training.diary import Table
+    from emotts_nb.training.tasks import make_task
+    utterances, plan, times = read_filelist(sample_path() / "train.txt")[:200], BatchPlan(2720, 8), []
+    task, twin = make_task("tacotron2", "small"), make_task("tacotron2", "small")
+    twin.prepare(utterances)
+    lengths = [twin.lengths(u) for u in utterances]
+    data, keys = Batches(twin.reader, utterances, 0), keys_from(lengths, [None] * len(lengths), [plan], 0)
+
+    def bare(step):
+        batch = data[next(keys)]
+        weights = twin.weights(batch)
+        for group in twin.adam.param_groups: group["lr"] = twin.learning_rate(step, 30)["adam"]
+        sum(scale * s / weights[k] for k, (s, scale) in twin.loss(batch, step).items() if scale).backward()
+        torch.nn.utils.clip_grad_norm_(twin.model.parameters(), twin.clip)
+        twin.adam.step()
+        twin.adam.zero_grad(set_to_none=True)
+
+    add, last = Table.add, [0.0]
+    def both(self, row):
+        add(self, row)
+        if self.path.name != "timing.csv": return
+        trained = time.process_time() - last[0]
+        began = time.process_time()
+        bare(row["step"] - 1)
+        last[0] = time.process_time()
+        times.append((trained, last[0] - began))
+    monkeypatch.setattr(Table, "add", both)
+    train(task, utterances, [], tmp_path, 30, frame_budget=plan.frame_budget, max_batch=plan.max_batch, device="cpu", progress=False)
+    trained, alone = np.array(times[3:]).sum(0)
+    print(f"a step of the trainer takes {trained / alone - 1:+.1%} of a bare one")
+    assert trained / alone < 1.03
+    assert all(torch.equal(v, w) for v, w in zip(task.model.state_dict().values(), twin.model.state_dict().values(), strict=True))
 
 
 # --- several processes

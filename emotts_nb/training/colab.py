@@ -23,7 +23,8 @@ from ..core import EmottsError
 from ..data.batches import shared_memory
 from ..data.filelist import Utterance
 from .checkpoint import CheckpointStore, Tier
-from .trainer import Task, TrainResult, train
+from .state import Task
+from .trainer import TrainResult, train
 
 # %% ../../nbs/43_training.colab.ipynb #fd65f966
 def on_colab() -> bool:

@@ -19,7 +19,7 @@ from .memory import plan_memory
 
 # %% ../../nbs/46_training.rehearsal.ipynb #58f51361
 def rehearsal_findings(
-    task,  # A `training.trainer.Task`
+    task,  # A `training.state.Task`
     utterances: Sequence[Utterance],
     filelist: str,  # The list's name, for the findings
     memory: int | None,  # Bytes of the card; None: what is free here
@@ -67,7 +67,7 @@ def load_some(
 
 
 def rehearse(
-    task,  # A `training.trainer.Task`, such as `make_task("tacotron2", "small")`
+    task,  # A `training.state.Task`, such as `make_task("tacotron2", "small")`
     utterances: Sequence[Utterance],  # The usable lines
     filelist: str | Path,  # The list's name, for the findings
     memory: int | None = None,  # Bytes of the card; None: what is free here

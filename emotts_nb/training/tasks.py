@@ -19,7 +19,7 @@ from ..core import EmottsError
 @dataclass(frozen=True)
 class TaskEntry:
     "How a model is trained."
-    where: str  # module:class; the class implements `training.trainer.Task` and is made by `Class(preset, seed=…, **options)`
+    where: str  # module:class; the class implements `training.state.Task` and is made by `Class(preset, seed=…, **options)`
     about: str  # One line for `emotts train --help`
     presets: tuple[str, ...] = ("tiny", "small", "full")  # `tiny` is what tests train
     frame_budget: int = 5440  # Frames of a batch, padding counted, if nobody says otherwise
@@ -89,7 +89,7 @@ def make_task(
     preset: str = "small",  # One of the entry's presets
     seed: int = 0,  # Of the initial weights
     **options,  # Whatever else the class takes
-):  # A `training.trainer.Task`
+):  # A `training.state.Task`
     "A fresh task; raises `EmottsError` for a name, preset or option that does not exist."
     entry = task_entry(name)
     if preset not in entry.presets: raise EmottsError(f"{name} has no preset {preset!r}: use one of {', '.join(entry.presets)}")
