@@ -572,7 +572,7 @@ class FastSpeech2Task:
             self.model = FastSpeech2(config)
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.recipe).items()}
         self.config = dict(preset=preset, model=config.to_dict(), recipe=plain, mel_spec=self.spec.to_dict(), seed=seed)
-        self.config |= {k: str(v) for k, v in dict(features=features, alignments=alignments).items() if v}
+        if alignments: self.config["alignments"] = str(alignments)  # the cache of features changes no bit, so it is no part of the run
         self.clip, self.reader = self.recipe.clip, VarianceReader(self.spec, features, alignments)
         self.aligner = copy.deepcopy(self.reader.aligner)
         for m in (self.model, self.aligner): m.register_load_state_dict_post_hook(lambda *_: self._tell_reader())

@@ -21,6 +21,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from ..core import named_seed
+from .products import loop_product
 
 # %% ../../nbs/50_models.layers.ipynb #084f7d4c
 def length_mask(
@@ -154,10 +155,10 @@ class _LSTMLoop(Function):
         steps, batch, width = gates_in.shape
         h, c = gates_in.new_zeros(2, steps + 1, batch, width // 4).unbind(0)
         gates, tanh_c = torch.empty_like(gates_in), gates_in.new_empty(steps, batch, width // 4)
-        hs, cs, gs, tcs, ws = h.unbind(0), c.unbind(0), gates.unbind(0), tanh_c.unbind(0), weight_hh.t().contiguous()
+        hs, cs, gs, tcs, product = h.unbind(0), c.unbind(0), gates.unbind(0), tanh_c.unbind(0), loop_product(weight_hh, batch)
         kh, kc = _steps(keep_h, steps), _steps(keep_c, steps)
         for t in range(steps):
-            torch.addmm(gates_in[t], hs[t], ws, out=gs[t])
+            product(hs[t], gates_in[t], gs[t])
             _cell(gs[t], cs[t], cs[t + 1], tcs[t], hs[t + 1], kh[t], kc[t])
         ctx.save_for_backward(weight_hh, h, c, gates, tanh_c, keep_h, keep_c)
         return h[1:]
@@ -169,10 +170,11 @@ class _LSTMLoop(Function):
         weight_hh, h, c, gates, tanh_c, keep_h, keep_c = ctx.saved_tensors
         steps, d_gates, dh, dc = len(d_out), torch.empty_like(gates), torch.zeros_like(c[0]), torch.zeros_like(c[0])
         cs, gs, tcs, dgs = c.unbind(0), gates.unbind(0), tanh_c.unbind(0), d_gates.unbind(0)
-        kh, kc = _steps(keep_h, steps), _steps(keep_c, steps)
+        kh, kc, product = _steps(keep_h, steps), _steps(keep_c, steps), loop_product(weight_hh.t(), len(dh))
+        dh.copy_(d_out[-1])
         for t in reversed(range(steps)):
-            dc = _cell_backward(dh + d_out[t], dc, gs[t], cs[t], tcs[t], kh[t], kc[t], dgs[t])
-            dh = dgs[t] @ weight_hh
+            dc = _cell_backward(dh, dc, gs[t], cs[t], tcs[t], kh[t], kc[t], dgs[t])
+            if t: product(dgs[t], d_out[t - 1], dh)
         d_weight = d_gates.flatten(0, 1).t() @ h[:-1].flatten(0, 1)  # one product over all steps
         return d_gates, d_weight, None, None
 
@@ -255,9 +257,9 @@ def _attention_forward(gates_in, keys, memory, mask, weight, query, location, v,
     if taps is not None: before[0, 0, :, half] = 1  # reading begins at the first letter
     keys, windows, filters = keys.permute(1, 0, 2).contiguous(), new(2, kernel, batch, tokens), location.flatten(1)
     cs, ss, bs, gs, tcs = (x.unbind(0) for x in (c, state, before, gates, tanh_c))
-    kh, kc, weight = _steps(keep_h, steps), _steps(keep_c, steps), weight.t().contiguous()
+    kh, kc, product = _steps(keep_h, steps), _steps(keep_c, steps), loop_product(weight, batch)
     for t in range(steps):
-        torch.addmm(gates_in[t], ss[t], weight, out=gs[t])
+        product(ss[t], gates_in[t], gs[t])
         h, context = ss[t + 1].split([dim, depth], 1)
         _cell(gs[t], cs[t], cs[t + 1], tcs[t], h, kh[t], kc[t])
         e = _energies(_windows(bs[t], windows), keys, h, query, filters, energy[t])
@@ -282,9 +284,9 @@ def _attention_backward(d_state, d_alignment, memory, weight, query, location, v
     windows, d_windows = new(2, kernel, batch, tokens), new(2, kernel, batch, tokens)
     ds, dc = gates.new_zeros(batch, dim + depth), gates.new_zeros(batch, dim)
     d_previous, d_summed = gates.new_zeros(2, batch, tokens).unbind(0)
-    kh, kc = _steps(keep_h, steps), _steps(keep_c, steps)
+    kh, kc, product = _steps(keep_h, steps), _steps(keep_c, steps), loop_product(weight.t(), batch)
+    ds.copy_(d_state[-1])
     for t in reversed(range(steps)):
-        ds = ds + d_state[t]
         d_context[t] = ds[:, dim:]
         a, e = alignment[t], energy[t]
         da = d_alignment[t] + torch.bmm(memory, ds[:, dim:, None])[:, :, 0] + d_previous + d_summed
@@ -301,7 +303,7 @@ def _attention_backward(d_state, d_alignment, memory, weight, query, location, v
         if taps is not None: d_previous = d_previous + _shift_sum_backward(d_score / (prior[t] + PRIOR_FLOOR), taps)
         dh = ds[:, :dim] + d_query[t].t() @ query
         dc = _cell_backward(dh, dc, gates[t], c[t], tanh_c[t], kh[t], kc[t], d_gates[t])
-        ds = d_gates[t] @ weight
+        if t: product(d_gates[t], d_state[t - 1], ds)
     d_weight = d_gates.flatten(0, 1).t() @ state[:-1].flatten(0, 1)  # sums over steps, as one product each
     d_query = d_query.transpose(0, 1).flatten(1) @ state[1:, :, :dim].flatten(0, 1)
     d_memory = torch.bmm(alignment.permute(1, 2, 0), d_context.transpose(0, 1))

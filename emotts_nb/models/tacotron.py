@@ -233,7 +233,7 @@ class TacotronTask(Tacotron2Task):
         config, bins = self.model.config, self.spec.n_fft // 2 + 1
         if config.linear_bins not in (0, bins):
             raise EmottsError(f"linear_bins is {config.linear_bins}, but the mel spec has {bins} frequencies: use that, or 0 for mels only")
-        if config.linear_bins: self.reader = SpectrumReader(self.spec, config.reduction, config.prosody)
+        if config.linear_bins: self.reader = SpectrumReader(self.spec, config.reduction, config.prosody, features=options.get("features"))
 
     def prepare(self, train_utterances):
         "Mean and spread of mel bands, frequencies and prosodic figures."

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from ..audio.io import load_wav, wav_length
 from ..audio.mel import MelSpec
 from ..core import EMOTIONS, EmottsError, emotion_id, named_rng, named_seed
+from ..data.features import FeatureCache
 from emotts_nb.models.layers import (
     LSTM,
     PRIOR_FLOOR,
@@ -38,6 +39,7 @@ from emotts_nb.models.layers import (
     reverse_padded,
     shift_sum,
 )
+from .products import kept, packed_product
 from emotts_nb.models.style import (
     PROSODY,
     OriginalReferenceEncoder,
@@ -394,14 +396,15 @@ def step_limit(
 
 # %% ../../nbs/52_models.tacotron2.ipynb #215d2106
 @patch
-def _recurrent_weights(self: Tacotron2):
-    "Per LSTM one matrix over [input, state] and one bias, transposed for products from the left."
-    a, d = self.attention_lstm, self.decoder_lstm
-    return [(torch.cat([m.weight_ih, m.weight_hh], 1).t().contiguous(), m.bias_ih + m.bias_hh) for m in (a, d)]
+def _decoding_products(self: Tacotron2, precision: str):
+    "Attention cell, decoder cell and output: a product over [input, state], and a bias."
+    cells = [(torch.cat([m.weight_ih, m.weight_hh], 1), m.bias_ih + m.bias_hh) for m in (self.attention_lstm, self.decoder_lstm)]
+    out = torch.cat([self.mel_out.weight, self.stop_out.weight]), torch.cat([self.mel_out.bias, self.stop_out.bias])
+    return [(packed_product(w, precision), b) for w, b in cells] + [(packed_product(out[0]), out[1])]
 
 
-def _lstm_step(x, c, weight, bias):
-    i, f, g, o = torch.addmm(bias, x, weight).chunk(4, 1) if bias.ndim == 1 else (bias + x @ weight).chunk(4, 1)
+def _lstm_step(x, c, product, bias):
+    i, f, g, o = (product(x) + bias).chunk(4, 1)
     c = f.sigmoid() * c + i.sigmoid() * g.tanh()
     return o.sigmoid() * c.tanh(), c
 
@@ -428,16 +431,16 @@ def infer(
     max_steps: int | None = None,  # Limit of steps; from the text's length if not given
     seed: int = 0,  # Of the prenet's dropout
     threshold: float = 0.5,  # Stop probability that ends an utterance
+    precision: str = "float32",  # Of the recurrent weights: "float32", "float16" or "int8" (`models.products`)
 ) -> Inference:
     "Decode until every utterance has stopped or the limit is reached; each row is what it would be alone."
     c, a, batch = self.config, self.attention, len(text)
     max_steps = max_steps or step_limit(text_length, c.reduction)
     memory, mask, z_attention, z_decoder = self.memory(text, text_length, z)
     keys, query, filters = a.keys(memory).transpose(0, 1).contiguous(), a.query, a.filters()
-    (w_a, b_a), (w_d, b_d) = self._recurrent_weights()
+    products = kept(self, precision, lambda: self._decoding_products(precision))
+    (attention_gates, b_a), (decoder_gates, b_d), (project, b_out) = products
     b_a, b_d = (b if z is None else b + z for b, z in ((b_a, z_attention), (b_d, z_decoder)))
-    w_out = torch.cat([self.mel_out.weight, self.stop_out.weight]).t().contiguous()
-    b_out = torch.cat([self.mel_out.bias, self.stop_out.bias])
     noise = prenet_noise(max_steps, c, seed, memory)
     widths = [c.attention_rnn_dim] * 2 + [c.encoder_dim] + [c.decoder_rnn_dim] * 2 + [c.n_mels]
     h, cell, context, d, d_cell, frame = (memory.new_zeros(batch, n) for n in widths)
@@ -447,12 +450,12 @@ def infer(
     look = 1 if text.device.type == "cpu" else 16  # asking a GPU whether all have stopped makes it wait
     outs, alignments = [], []
     for t in range(max_steps):
-        h, cell = _lstm_step(torch.cat([self.prenet(frame, noise[t]), context, h], 1), cell, w_a, b_a)
+        h, cell = _lstm_step(torch.cat([self.prenet(frame, noise[t]), context, h], 1), cell, attention_gates, b_a)
         weights = _attend(h, before, keys, memory, mask, query, filters, a.v[0], a.taps)
         before = torch.stack([weights, before[:, 1] + weights], 1)
         context = torch.bmm(weights[:, None], memory)[:, 0]
-        d, d_cell = _lstm_step(torch.cat([h, context, d], 1), d_cell, w_d, b_d)
-        out = torch.addmm(b_out, torch.cat([d, context], 1), w_out)
+        d, d_cell = _lstm_step(torch.cat([h, context, d], 1), d_cell, decoder_gates, b_d)
+        out = project(torch.cat([d, context], 1)) + b_out
         frame = out[:, -1 - c.n_mels:-1]
         outs.append(out), alignments.append(weights)
         now = (out[:, -1].sigmoid() > threshold) & (steps == max_steps)
@@ -612,13 +615,15 @@ def part_weights(batch: dict, config: Tacotron2Config) -> dict[str, float]:
 # %% ../../nbs/52_models.tacotron2.ipynb #469654cf
 class MelReader:
     "Utterances as ids and mels, kept in memory as half precision after the first time."
-    def __init__(self, spec: MelSpec, reduction: int, prosody: bool = False, cache_mb: int = 2000):
+    def __init__(self, spec: MelSpec, reduction: int, prosody: bool = False, cache_mb: int = 2000, features: str | Path | None = None):
         self.spec, self.reduction, self.silence, self.prosody = spec, reduction, float(spec.silence), prosody
+        self.features = FeatureCache(features, spec) if features else None
         self.room, self.kept = cache_mb * 2**20, {}
 
     def _load(self, u):
-        wav, ids = load_wav(u.path, self.spec.sample_rate)[0], np.array(text_to_ids(u.text))
-        mel = self.spec(wav).astype(np.float16)  # always rounded, kept or not
+        ids, there = np.array(text_to_ids(u.text)), self.features is not None and u in self.features
+        wav = None if there and not self.prosody else load_wav(u.path, self.spec.sample_rate)[0]
+        mel = (self.features.get(u)["mel"] if there else self.spec(wav)).astype(np.float16)  # always rounded, kept or not
         return ids, mel, prosody_figures(wav, self.spec.sample_rate, mel, len(ids)) if self.prosody else None
 
     def sample(self, utterance, rng=None) -> dict:
@@ -656,6 +661,7 @@ class Tacotron2Task:
         recipe: dict | None = None,  # Fields of `Recipe` that differ from the defaults
         mel_spec: str | dict = "tacotron2",  # A preset's name or a `MelSpec` as a dict
         seed: int = 0,  # Of the initial weights
+        features: str | Path | None = None,  # Folder of a `FeatureCache` that saves the first epoch's analysis; changes no bit
     ):
         self.spec = MelSpec.named(mel_spec) if isinstance(mel_spec, str) else MelSpec.from_dict(mel_spec)
         config = self.config_class.named(preset, **{k: tuple(v) if isinstance(v, list) else v for k, v in (model or {}).items()})
@@ -666,7 +672,7 @@ class Tacotron2Task:
             self.model = self.model_class(config)
         plain = _json(asdict(self.recipe))
         self.config = dict(preset=preset, model=config.to_dict(), recipe=plain, mel_spec=self.spec.to_dict(), seed=seed)
-        self.clip, self.reader = self.recipe.clip, MelReader(self.spec, config.reduction, config.prosody)
+        self.clip, self.reader = self.recipe.clip, MelReader(self.spec, config.reduction, config.prosody, features=features)
         self.adam = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], lr=self.recipe.learning_rate,
                                       betas=self.recipe.betas, weight_decay=self.recipe.weight_decay, fused=True)
 
