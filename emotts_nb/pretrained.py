@@ -694,14 +694,14 @@ def compare(
     outputs: dict,  # Name → tensor or array
     reference: dict[str, np.ndarray],  # Name → what the original computed
 ) -> dict[str, tuple[float, float]]:  # Name → (largest error, tolerance)
-    "Errors of outputs: 1e-4 is tolerated, and no more than a thousandth of the spread; above 1000, 256 roundings of the largest."
+    "Errors of outputs: 1e-4 is tolerated, and no more than a thousandth of the spread, but what float32 cannot hold is not asked for."
     rows = {}
     for name, theirs in reference.items():
         ours, spread = np.asarray(outputs[name]), float(theirs.std())
         error = float(np.abs(ours.astype(np.float64) - theirs).max()) if ours.shape == theirs.shape else np.inf
         tolerance = min(1e-4, 1e-3 * spread) if spread > 1e-4 else 1e-4  # a reference that is itself mere rounding has no spread
-        largest = float(np.abs(theirs).max())
-        if largest > 1000: tolerance = max(tolerance, 256 * 2.0**-24 * largest)  # where 1e-4 is less than a rounding or two
+        rounding = 2.0**-24 * float(np.abs(theirs).max())
+        if rounding > 1e-4: tolerance = min(256 * rounding, 1e-3 * spread)  # numbers of which no two are as near as 1e-4
         rows[name] = (np.inf if np.isnan(error) else error, tolerance)
     return rows
 

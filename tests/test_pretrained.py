@@ -19,6 +19,7 @@ from emotts_nb.core import EmottsError
 from emotts_nb.models.tacotron2 import Tacotron2, Tacotron2Config
 from emotts_nb.pretrained import (
     check_vector,
+    compare,
     export_acoustic,
     golden_state,
     golden_tensor,
@@ -199,6 +200,18 @@ def test_conformance_of_a_folder():
     rows = {r.name: r for r in run_conformance(GOLDEN)}
     assert rows["mel_conventions"].passed and "PASS" in str(rows["mel_conventions"])
     assert all(r.passed for r in rows.values())
+
+
+def test_bounds_of_a_golden_vector():
+    "As stated: 1e-4, and a thousandth of the spread; except where float32 cannot hold one of them."
+    def bound(scale):
+        reference = scale * np.random.default_rng(0).standard_normal(1000).astype(np.float32)
+        error, tolerance = compare(dict(x=reference), dict(x=reference))["x"]
+        assert error == 0
+        return tolerance
+    assert bound(400.0) == 1e-4 == bound(1.0) and bound(1e-2) == pytest.approx(1e-5, rel=0.1)
+    assert bound(1e-6) == 1e-4  # a reference of nothing but rounding
+    assert 50 < bound(4e6) < 400  # where neighbouring numbers are 1 apart
 
 
 class Trap:

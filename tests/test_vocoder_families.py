@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import nn
 
+from emotts_nb.audio.mel import MelMismatch, MelSpec
 from emotts_nb.core import EmottsError
 from emotts_nb.pretrained import export_vocoder, layouts, load_discriminators, load_vocoder, read_checkpoint, read_modules
 from emotts_nb.vocoders.base import VOCODERS, build, describe, read_vocoder, save_vocoder, vocoder_class
@@ -29,7 +30,7 @@ from emotts_nb.vocoders.vocos import Vocos
 from emotts_nb.vocoders.wavegan import WaveGANDiscriminator, WaveGANOriginal
 from emotts_nb.vocoders.waveglow import WaveGlow, plain_flow, reversible_flow
 from emotts_nb.vocoders.wavenet import PRESETS as WAVENET
-from emotts_nb.vocoders.wavenet import Sampler, WaveNet
+from emotts_nb.vocoders.wavenet import Sampler, WaveNet, draw
 
 FAMILIES = ("melgan", "vocgan", "hifigan", "parallel_wavegan", "wavegan", "vocos", "waveglow", "wavenet")
 LITTLE = {
@@ -100,11 +101,44 @@ def test_exact_length_streaming_and_files(name, tmp_path):
     assert describe(again) == describe(net) == describe(read_vocoder(tmp_path / "v.safetensors")[0])
 
 
+def any_vocoder(name):
+    "One of every kind that is registered."
+    if name in LITTLE: return little(name)
+    sizes = dict(n_iter=1) if name == "griffin_lim" else dict(width=8, blocks=1, pitch_width=8, pitch_blocks=1)
+    return vocoder_class(name)(MelSpec(), **sizes)
+
+
+BAD = {  # what is wrong → (the mel, what the error says)
+    "NaN": (lambda m: np.where(m < -5, np.nan, m), "NaN or infinite"),
+    "infinite": (lambda m: np.where(m < -5, np.inf, m), "NaN or infinite"),
+    "bands": (lambda m: m[:70], r"shape \(80, frames\), but this is \(70, 6\)"), "axes": (lambda m: m.T, "axes are turned"),
+    "no frames": (lambda m: m[:, :0], "no frames"), "too low": (lambda m: m - 15, "give the MelSpec"),
+    "too high": (lambda m: m + 200, "give the MelSpec"),
+}
+
+
+@pytest.mark.parametrize("bad", list(BAD))
+@pytest.mark.parametrize("name", list(VOCODERS))
+def test_bad_mels_are_one_clear_error(name, bad):
+    net, (spoil, told) = any_vocoder(name), BAD[bad]
+    for mel in (spoil(speech(6)), torch.from_numpy(spoil(speech(6)))[None]):
+        with pytest.raises(EmottsError, match=told if mel.ndim == 2 else told.replace(r"\(70", r"\(1, 70")) as e: net.synthesize(mel)
+        assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("name", list(VOCODERS))
+def test_mels_of_another_family_are_refused_by_name_of_the_field(name):
+    net, there = any_vocoder(name), set()
+    for other in ("hifigan", "vocos_24k", "melgan_descript", "parallel_wavegan_24k", "tacotron2_16k"):
+        other = MelSpec.named(other)
+        with pytest.raises(MelMismatch) as e: net.synthesize(speech(6), other)
+        assert all(f"{k} is" in str(e.value) for k in net.mel_spec.differences(other))
+        there.add(str(e.value))
+    assert len(there) == 5
+
+
 @pytest.mark.parametrize("name", FAMILIES)
-def test_bad_mels_are_refused(name):
-    net, mel = little(name), speech(6)
-    for bad in (mel[:70], mel.T, mel[:, :0], mel * np.nan, np.where(mel < -5, np.inf, mel), mel - 15):
-        with pytest.raises(EmottsError): net.synthesize(bad)
+def test_sizes_that_do_not_fit_the_mels_are_refused(name):
     with pytest.raises(EmottsError, match="scales"): little(name, **{"hop" if name in ("vocos", "waveglow") else "scales": 128 if name in (
         "vocos", "waveglow") else (4, 4, 4), **({"up_kernels": (8, 8, 8)} if name == "hifigan" else {})})
 
@@ -126,6 +160,8 @@ def test_gradients_reach_every_weight_also_under_autocast(name):
             elif name == "wavenet": loss = net(mel, 0.1 * torch.randn(1, 1, 1024)).square().mean()
             else: loss = net(mel, *([noise] if net.noise_channels else [])).square().mean()
         loss.float().backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled): wav = net.synthesize(mel[..., :2])  # inference, in float32 always
+        assert wav.dtype == torch.float32 and wav.isfinite().all() and torch.equal(wav, net.synthesize(mel[..., :2]))
         missing = [k for k, p in net.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
         on_purpose = {f"layers.{LITTLE['wavenet']['layers'] - 1}.on.{x}" for x in ("bias", "weight_g", "weight_v")}
         assert set(missing) <= (on_purpose if name == "wavenet" else set())
@@ -289,22 +325,35 @@ def test_reversible_gradients_are_autograds(sizes):
     assert max(float((a - b).norm() / a.norm()) for a, b in zip(*grads, strict=True)) < 1e-4
 
 
+LITTLE_MEMORY = """
+import sys, time
+import torch
+from emotts_nb.training.memory import watch
+from emotts_nb.vocoders.waveglow import *
+torch.set_num_threads(1)
+net, way = WaveGlow(flows=int(sys.argv[2])), globals()[sys.argv[1]]
+mel, audio, spent = torch.randn(2, 80, 63), 0.1 * torch.randn(2, 16000), []
+def step():
+    begin = time.process_time()
+    flow_loss(way(net, mel, audio)).backward()
+    spent.append(time.process_time() - begin)
+if sys.argv[3] == "time": step(); net.zero_grad(); step(); print(spent[1])
+else: print(watch(step).peak - 4 * sum(p.numel() for p in net.parameters()))
+"""
+
+
 @pytest.mark.slow
-def test_waveglow_in_little_memory(root, tmp_path):
-    "256 channels, two crops of 16,000 samples: peak memory beyond weights and gradients, and time."
-    def run(way, flows):
-        code = ("import resource, sys, time, torch\nfrom emotts_nb.vocoders.waveglow import *\nnet = WaveGlow(flows=int(sys.argv[2]))\n"
-                "grads = [torch.ones_like(p) for p in net.parameters()]; del grads\n"
-                "weights = sum(p.numel() for p in net.parameters()) * 4\n"
-                "held = int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize()\n"
-                "start = time.process_time()\n"
-                "flow_loss(globals()[sys.argv[1]](net, torch.randn(2, 80, 63), 0.1 * torch.randn(2, 16000))).backward()\n"
-                "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - held - weights, time.process_time() - start)")
-        out = subprocess.run([sys.executable, "-c", code, way, str(flows)], capture_output=True, text=True, check=True, cwd=root)
-        return tuple(map(float, out.stdout.split()))
-    (few, _), (many, ours), (plain, theirs) = run("reversible_flow", 4), run("reversible_flow", 12), run("plain_flow", 12)
+def test_waveglow_in_little_memory(root):
+    """256 channels, two crops of 16,000 samples: what the allocator has given out at the peak of a step, without the gradients themselves.
+
+    Counted event by event: what a process is seen to hold (RSS) has the allocator's holes in it, and they grow with the number of calls."""
+    def run(way, flows, what):
+        command = [sys.executable, "-c", LITTLE_MEMORY, way, str(flows), what]
+        return float(subprocess.run(command, capture_output=True, text=True, check=True, cwd=root).stdout.split()[-1])
+    few, many, plain = (run(*x, "memory") for x in (("reversible_flow", 4), ("reversible_flow", 12), ("plain_flow", 12)))
+    ours, theirs = (min(run(way, 12, "time") for _ in range(2)) for way in ("reversible_flow", "plain_flow"))
     print(f"peak {few / 2**20:.0f} MB at 4 flows, {many / 2**20:.0f} at 12, plain {plain / 2**20:.0f}; time {ours / theirs:.2f} x")
-    assert many < 0.25 * plain and abs(many - few) < 0.05 * few + 0.02 * plain and ours < 1.35 * theirs
+    assert abs(many - few) < 0.05 * few and many < 0.25 * plain and ours < 1.35 * theirs
 
 
 @pytest.mark.slow
@@ -321,14 +370,21 @@ def test_wavenet_remembers():
     with torch.no_grad():
         for t in range(600, 640): net.predict(torch.zeros(1, 1, 505), cond[..., t - 504:t + 1])
     forgetful = (time.process_time() - start) / 40
+    said = torch.from_numpy(sampler.run(sampler.begin(1), cond[..., :640], u[..., :640]))[:, None]
+    before = torch.nn.functional.pad(said, (1, 0))
+    with torch.no_grad():  # what the net draws when it looks at all samples before, each time
+        for t in range(600, 640):
+            logits = net.predict(before[..., t - 504:t + 1], cond[..., t - 504:t + 1])[..., -1]
+            assert abs(draw("mol", logits.numpy(), u[..., t])[0] - said[0, 0, t]) < 1e-3
     print(f"cached {mindful * 1e3:.2f} ms, naive {forgetful * 1e3:.1f} ms a sample: {forgetful / mindful:.0f} x")
     assert forgetful > 50 * mindful
 
 
-# What 300 steps of `tiny` on the sample corpus take off the held-out loss (spectral; likelihood for the last two), at least
-# How much 300 steps lower the held-out loss at least. Measured: melgan 1.29, vocos 0.66. Not yet: the others, which must only fall.
-GAINS = dict(melgan=0.6, vocos=0.4) | dict.fromkeys(
-    ("multi_band_melgan", "vocgan", "hifigan", "parallel_wavegan", "wavegan", "waveglow", "wavenet"), 0.0)
+# By how much 300 steps of `tiny` on the sample corpus lower the held-out loss at least (spectral; likelihood for WaveGlow and WaveNet):
+# about 60 % of what was measured: multi-band MelGAN 3.50, WaveGAN 4.03, VocGAN 6.41, MelGAN 1.29, HiFi-GAN 0.93, Vocos 0.66, WaveGlow 2.44.
+# Not measured yet: Parallel WaveGAN and WaveNet, whose loss must only fall.
+GAINS = dict(multi_band_melgan=2.1, wavegan=2.4, vocgan=3.8, melgan=0.75, hifigan=0.55, vocos=0.4, waveglow=1.45,
+             parallel_wavegan=0.0, wavenet=0.0)
 
 
 @pytest.mark.slow

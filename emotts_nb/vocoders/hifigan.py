@@ -46,7 +46,7 @@ class Stack(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (batch, channels, time), the same
         for i, dilated in enumerate(self.dilated):
             y = dilated(F.leaky_relu(x, 0.1))
-            x = x + (self.plain[i](F.leaky_relu(y, 0.1)) if self.plain is not None else y)
+            x = (self.plain[i](F.leaky_relu_(y, 0.1)) if self.plain is not None else y).add_(x)
         return x
 
 
@@ -78,11 +78,11 @@ class HiFiGAN(Generator):
         "The wave of a batch of mels."
         x = self.first(mel)
         for up, stacks in zip(self.ups, self.stacks, strict=True):
-            x = up(F.leaky_relu(x, 0.1))
+            x = up(F.leaky_relu_(x, 0.1))
             total = stacks[0](x)
-            for stack in stacks[1:]: total = total + stack(x)
-            x = total / len(stacks)
-        return self.last(F.leaky_relu(x, 0.01)).tanh()
+            for stack in stacks[1:]: total += stack(x)
+            x = total.div_(len(stacks))
+        return self.last(F.leaky_relu_(x, 0.01)).tanh()
 
 # %% ../../nbs/67_vocoders.hifigan.ipynb #d6ba7981
 V3_DILATIONS = ((1, 2), (2, 6), (3, 12))

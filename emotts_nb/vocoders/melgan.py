@@ -68,9 +68,9 @@ class MelGAN(Generator):
         "What the convolutions give, before bands are joined."
         x = self.first((mel + 5) / 5 if self.sizes.shift else mel)
         for up, blocks in zip(self.ups, self.blocks, strict=True):
-            x = up(F.leaky_relu(x, 0.2))
+            x = up(F.leaky_relu_(x, 0.2))
             for block in blocks: x = block(x)
-        return self.last(F.leaky_relu(x, 0.2)).tanh()
+        return self.last(F.leaky_relu_(x, 0.2)).tanh()
 
     def forward(self, mel: Tensor) -> Tensor:  # (batch, n_mels, frames) → (batch, 1, frames * hop)
         "The wave of a batch of mels."

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..audio.mel import MelSpec
-from .layers import Conv1d, Generator, Layout, StretchUpsampler, frames_seen, norm_of, parts_of
+from .layers import Conv1d, Generator, Layout, StretchUpsampler, frames_seen, gated, laid, lying, norm_of, parts_of
 
 # %% ../../nbs/63_vocoders.parallel_wavegan.ipynb #4913eed1
 class GatedLayer(nn.Module):
@@ -35,11 +35,11 @@ class GatedLayer(nn.Module):
         return torch.cat([self.on.kernel(), self.skip.kernel()]), torch.cat([self.on.bias, self.skip.bias])
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:  # (batch, channels, time), (batch, n_mels, time) → next, skip
-        gates = self.conv(F.pad(x, (self.reach, 0)) if self.causal else x) + self.mel(c)
-        a, b = gates.chunk(2, 1)
-        both = F.conv1d(torch.tanh(a) * torch.sigmoid(b), *self.joined())
+        gates = self.conv(F.pad(x, (self.reach, 0)) if self.causal else x).add_(self.mel(c))
+        z, (weight, bias) = gated(gates), self.joined()
+        both = F.linear(z.mT, weight[..., 0], bias).mT if lying(z) else F.conv1d(z, weight, bias)
         on, skip = both.split((x.shape[1], both.shape[1] - x.shape[1]), 1)
-        return (on + x) * math.sqrt(0.5), skip
+        return (on + x).mul_(math.sqrt(0.5)), skip
 
 # %% ../../nbs/63_vocoders.parallel_wavegan.ipynb #99576fcd
 @dataclass(frozen=True)
@@ -79,11 +79,11 @@ class ParallelWaveGAN(Generator):
 
     def forward(self, mel: Tensor, noise: Tensor) -> Tensor:  # (batch, n_mels, frames), (batch, hop, frames) → (batch, 1, frames * hop)
         "The wave of a batch of mels."
-        c = self.upsampler(F.pad(mel, (self.sizes.pad, self.sizes.pad), mode="replicate"))
+        c = laid(self.upsampler(F.pad(mel, (self.sizes.pad, self.sizes.pad), mode="replicate")))
         x, skips = self.first(noise.mT.reshape(len(mel), 1, -1)), 0
         for layer in self.layers:
             x, skip = layer(x, c)
-            skips = skips + skip
+            skips += skip
         x = skips * math.sqrt(1 / len(self.layers))
         for layer in self.last: x = layer(x.relu())
         return x

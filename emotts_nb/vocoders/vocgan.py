@@ -63,7 +63,7 @@ class VocGAN(Generator):
         x, n = self.first(mel), len(self.ups)
         for i, (up, blocks) in enumerate(zip(self.ups, self.blocks, strict=True)):
             x = up(F.leaky_relu(x, 0.2))
-            if i >= n - s.skips: x = x + self.skips[i - n + s.skips](mel)
+            if i >= n - s.skips: x += self.skips[i - n + s.skips](mel)
             for block in blocks: x = block(x)
             if n - 1 - s.sides <= i < n - 1: outs.append(self.sides[i - n + 1 + s.sides](F.leaky_relu(x, 0.2)).tanh())
         return [*outs, self.last(F.leaky_relu(x, 0.2)).tanh()]

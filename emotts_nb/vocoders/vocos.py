@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..audio.mel import MelSpec
-from .layers import Conv2d, Generator, Layout
+from .layers import Conv2d, Generator, Layout, lying
 
 # %% ../../nbs/68_vocoders.vocos.ipynb #500d5e7b
 class ConvNeXt(nn.Module):
@@ -32,8 +32,13 @@ class ConvNeXt(nn.Module):
         self.gamma = nn.Parameter(torch.full((dim,), scale))
 
     def forward(self, x: Tensor) -> Tensor:  # (batch, dim, frames), the same
-        y = self.pwconv2(F.gelu(self.pwconv1(self.norm(self.dwconv(x).mT))))
-        return x + (self.gamma * y).mT
+        if not lying(x): return x + (self.gamma * self.mixed(self.dwconv(x))).mT
+        y = F.conv2d(x[:, :, None], self.dwconv.weight[:, :, None], self.dwconv.bias, padding=(0, 3), groups=x.shape[1])[:, :, 0]
+        return torch.addcmul(x.mT, self.gamma, self.mixed(y)).mT
+
+    def mixed(self, x: Tensor) -> Tensor:  # (batch, dim, frames) → (batch, frames, dim)
+        "The network on each frame."
+        return self.pwconv2(F.gelu(self.pwconv1(self.norm(x.mT))))
 
 # %% ../../nbs/68_vocoders.vocos.ipynb #de9478eb
 def overlap_add(
@@ -43,12 +48,16 @@ def overlap_add(
     trim: int,  # Samples that are cut at both ends
 ) -> Tensor:  # (batch, samples)
     "The inverse short-time Fourier transform, divided by the sum of squared windows."
-    n = len(window)
-    frames = torch.fft.irfft(spectrum, n, dim=1) * window[:, None]  # (batch, n_fft, frames)
-    length = (frames.shape[2] - 1) * hop + n
-    def add(x): return F.fold(x, (1, length), (1, n), stride=(1, hop))[:, 0, 0]
-    weight = add(window.square()[None, :, None].expand(1, n, frames.shape[2]))
-    return (add(frames)[:, trim:length - trim] / weight[:, trim:length - trim].clamp(min=1e-11))
+    n, frames = len(window), spectrum.shape[2]
+    pieces = torch.fft.irfft(spectrum.mT, n) * window  # (batch, frames, n_fft)
+    length, parts = (frames - 1) * hop + n, -(-n // hop)
+    pieces = F.pad(pieces, (0, parts * hop - n)).unflatten(2, (parts, hop))
+    squares = F.pad(window.square(), (0, parts * hop - n)).unflatten(0, (parts, hop))
+    wav, weight = pieces.new_zeros(len(pieces), frames + parts - 1, hop), pieces.new_zeros(frames + parts - 1, hop)
+    for k in range(parts):
+        wav[:, k:k + frames] += pieces[:, :, k]
+        weight[k:k + frames] += squares[k]
+    return (wav / weight.clamp(min=1e-11)).flatten(1)[:, trim:length - trim]
 
 # %% ../../nbs/68_vocoders.vocos.ipynb #95eb110e
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ class Vocos(Generator):
         "Magnitude and phase of each frame."
         x = self.norm(self.embed(mel).mT).mT
         for block in self.blocks: x = block(x)
-        magnitude, phase = self.head(self.norm_out(x.mT)).mT.float().chunk(2, 1)
+        magnitude, phase = self.head(self.norm_out(x.mT)).mT.float().chunk(2, 1)  # frame after frame in memory
         magnitude = magnitude.exp().clamp(max=100)
         return torch.complex(magnitude * phase.cos(), magnitude * phase.sin())
 

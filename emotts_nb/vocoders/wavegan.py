@@ -100,7 +100,7 @@ class WaveGAN(Generator):
     def forward(self, mel: Tensor, noise: Tensor | None = None) -> Tensor:  # (batch, bands, frames), (batch, noise, frames) → (batch, 1, n)
         "The wave of a batch of mels."
         x = self.first(mel if noise is None else torch.cat([mel, noise], 1))
-        for up in self.ups: x = up(x.relu())
+        for up in self.ups: x = up(x.relu_())
         return x.tanh()
 
 # %% ../../nbs/64_vocoders.wavegan.ipynb #3606b68d

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..audio.mel import MelSpec
 from ..core import EmottsError
-from .layers import Conv1d, Generator, Layout, norm_of, parts_of
+from .layers import Conv1d, Generator, Layout, gated, laid, norm_of, parts_of
 
 # %% ../../nbs/65_vocoders.waveglow.ipynb #9db79dd7
 @dataclass(frozen=True)
@@ -69,11 +69,11 @@ class WN(nn.Module):
         "Shift first, log-scale second."
         x, skips, conds = self.start(x), 0, self.cond_layer(cond).chunk(len(self.in_layers), 1)
         for inner, res_skip, c in zip(self.in_layers, self.res_skip_layers, conds, strict=True):
-            a, b = (inner(x) + c).chunk(2, 1)
-            out = res_skip(torch.tanh(a) * torch.sigmoid(b))
+            out = res_skip(gated(inner(x).add_(c)))
             if out.shape[1] == x.shape[1]: return self.end(skips + out)
             on, skip = out.chunk(2, 1)
-            x, skips = x + on, skips + skip
+            x = x + on
+            skips += skip
 
 # %% ../../nbs/65_vocoders.waveglow.ipynb #4d3f5079
 class WaveGlow(Generator):
@@ -111,7 +111,7 @@ class WaveGlow(Generator):
     def forward(self, mel: Tensor, noise: Tensor) -> Tensor:  # (batch, n_mels, frames), (batch, hop, frames) → (batch, 1, frames * hop)
         "From noise to sound."
         s, frames = self.sizes, mel.shape[2]
-        cond = self.condition(mel, frames * s.hop)
+        cond = laid(self.condition(mel, frames * s.hop))
         z = self.sigma * noise.unflatten(1, (s.group, -1)).transpose(2, 3).flatten(2)  # (batch, group, time)
         x, left = z[:, -s.widths()[-1]:], z[:, :-s.widths()[-1]]
         for k in reversed(range(s.flows)):

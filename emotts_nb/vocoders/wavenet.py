@@ -101,7 +101,7 @@ class WaveNet(Generator):
         x, skips = self.first(audio), 0
         for layer in self.layers:
             x, skip = layer(x, cond)
-            skips = skips + skip
+            skips += skip
         x = skips * math.sqrt(1 / len(self.layers))
         for layer in self.last: x = layer(x.relu())
         return x
