@@ -1,0 +1,192 @@
+"Metrics keep their promises on every kind of sound; a broken model shows up in the report with its reason, and stops nothing."
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from emotts_nb.audio.io import load_wav
+from emotts_nb.cli import main
+from emotts_nb.core import named_rng
+from emotts_nb.data.filelist import read_filelist
+from emotts_nb.data.sample import sample_path
+from emotts_nb.evaluation import distances as d
+from emotts_nb.evaluation import page, recognisers, trials
+from emotts_nb.training.tasks import TASKS, TaskEntry
+
+RATE = 22050
+
+
+@pytest.fixture(scope="module")
+def wavs():
+    "One recording of each emotion."
+    found = {}
+    for u in read_filelist(sample_path() / "test.txt"):
+        if len(u.text) > 10: found.setdefault(u.emotion, load_wav(u.path, RATE)[0])
+    return found
+
+
+@pytest.mark.parametrize("emotion", ["neutral", "sad", "fear", "surprise"])
+def test_identity_is_perfect(wavs, emotion):
+    wav = wavs[emotion]
+    for warp in True, False:
+        found = d.compare(wav, wav, RATE, warp)
+        for name in ("mcd", "mcd_c0", "f0_rmse", "vde", "gpe", "ffe", "length_error", "mel", "stft"):
+            assert found.get(name, 0.0) == 0.0, name
+    assert found["stoi"] == pytest.approx(1, abs=1e-6) or isinstance(found["stoi"], str)
+    assert isinstance(found["pesq"], str) or found["pesq"] > 4.6
+
+
+@pytest.mark.parametrize("db", [-12, -6, 6, 12])
+@pytest.mark.parametrize("emotion", ["angry", "sad"])
+def test_gain_does_not_touch_the_outline(wavs, emotion, db):
+    real, gain = wavs[emotion], 10 ** (db / 20)
+    made = real + 0.02 * named_rng("gain").standard_normal(len(real)).astype(np.float32) * np.abs(real).max()
+    for warp in True, False:
+        a, b = d.Pair(real, made, RATE, warp), d.Pair(real, (made * gain).astype(np.float32), RATE, warp)
+        assert abs(d.mcd(a) - d.mcd(b)) < 0.01
+        assert abs(d.f0_rmse(*a.tracks) - d.f0_rmse(*b.tracks)) < 2
+    assert d.mcd(d.Pair(real, (real * gain).astype(np.float32), RATE), c0=True) == pytest.approx(4.257 * abs(db) / 6.0206, rel=2e-3)
+
+
+def test_nothing_is_nan(wavs):
+    "Silence, noise without a voice, sounds that are too short, of every combination."
+    noise = named_rng("whisper").normal(0, 0.05, RATE).astype(np.float32)
+    sounds = [wavs["happy"], noise, noise[:300], noise[:5000], np.zeros(RATE, np.float32)]
+    rows = [d.compare(a, b, RATE, warp) for a in sounds for b in sounds for warp in (True, False)]
+    for row in rows:
+        for name, value in row.items(): assert (isinstance(value, str) and value) or np.isfinite(value), name
+    silent = d.compare(sounds[0], sounds[-1], RATE)
+    assert set(silent.values()) == {"one of the two is silent"}
+    assert "has no voiced frame" in d.compare(sounds[0], noise, RATE)["f0_rmse"]
+    json.dumps({k: v._asdict() if isinstance(v, d.Mean) else v for k, v in d.summary(rows).items()}, allow_nan=False)
+
+
+def test_pitch_counts_by_hand():
+    rng = named_rng("tracks")
+    for _ in range(50):
+        real, made = rng.choice([0, 90, 100, 110, 130, 220.0], (2, 30))
+        both = [(a, b) for a, b in zip(real, made, strict=True) if a and b]
+        gross = sum(abs(b / a - 1) > 0.2 for a, b in both)
+        wrong = sum(bool(a) != bool(b) for a, b in zip(real, made, strict=True))
+        assert d.gross_pitch_error(real, made) == pytest.approx(gross / len(both))
+        assert d.voicing_error(real, made) == pytest.approx(wrong / 30)
+        assert d.f0_frame_error(real, made) == pytest.approx((wrong + gross) / 30)
+
+
+def test_distances_by_hand():
+    a, b = np.zeros((3, 25)), np.zeros((3, 25))
+    b[:, 4] = 0.5
+    assert d.cepstral_distance(a, b) == pytest.approx(10 / np.log(10) * np.sqrt(2 * 0.25))
+    assert d.pairing(np.array([[0.0], [1.0], [2.0]]), np.array([[0.0], [0.0], [1.0], [2.0]]))[1].tolist() == [0, 1, 2, 3]
+    assert recognisers.edits("가나다", list("나다라마")) == 3
+    assert d.duration_error([2, 2], [2, 4]) == pytest.approx(256 / 22.05)
+
+
+def test_phone_recogniser_hears_the_sample():
+    net, test = recognisers.load_recogniser(), read_filelist(sample_path() / "test.txt")[::4]
+    assert net.total_error_rate(test) < 0.06
+    wrong = [replace(u, text=v.text) for u, v in zip(test, test[::-1], strict=True) if u.text != v.text]
+    assert net.total_error_rate(wrong) > 0.6
+
+
+# --- the report ---------------------------------------------------------------------------------------------------------------
+
+BROKEN = dict(
+    unmade=("build", "ValueError: no such layer:"), crashing=("train", "killed by SIGSEGV"), forgetful=("resume", "another state"),
+    greedy=("plan", "can't allocate memory"), toy=("train", "ended without voice.safetensors"), named=("end", "is not a whole voice file"))
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    "The report of one good vocoder among models that are broken on purpose, and its folder."
+    out = tmp_path_factory.mktemp("report")
+    entries = {n: TaskEntry(f"broken_models:{n.capitalize()}", "broken", presets=("tiny",)) for n in BROKEN}
+    with pytest.MonkeyPatch.context() as m:
+        m.syspath_prepend(str(Path(__file__).parent))
+        for name, entry in entries.items(): m.setitem(TASKS, name, entry)
+        m.setattr(trials, "SYSTEMS", {"recordings": trials.SYSTEMS["recordings"], "noise": trials.SYSTEMS["noise"]})
+        m.setattr(trials, "source_digest", lambda: "the same")
+        effort = trials.EFFORTS["quick"]
+        found = trials.run_each(out, [*BROKEN, "parallel_wavegan"], effort, workers=2)
+        yield page.write_report(found, out, effort), out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_model_is_told(broken, name):
+    report, out = broken
+    told = next(v for v in report["models"] if v["name"] == name)
+    stage, why = BROKEN[name]
+    assert (told["works"], told["failed"]) == (False, stage) and why in told["reason"], told
+    assert told["log"]
+    text, html = page.as_text(report), (out / "index.html").read_text()
+    assert f"FAILS at {stage}" in text and told["reason"].split(":")[0] in html
+
+
+@pytest.mark.slow
+def test_and_stops_nothing(broken):
+    report, out = broken
+    good = next(v for v in report["models"] if v["name"] == "parallel_wavegan")
+    assert good["works"], good
+    assert not report["works"] and all(v["works"] for v in report["systems"])
+    assert [v["reason"] for v in report["pairs"] if v["name"] == "toy + parallel_wavegan"] == ["toy did not come through"]
+    with open(out / "utterances.csv", newline="", encoding="utf-8") as f: rows = list(csv.DictReader(f))
+    assert len(rows) == 3 * 7 and not any(v == "" and k in ("system", "mcd") for r in rows for k, v in r.items())
+    json.loads((out / "report.json").read_text(), parse_constant=lambda c: pytest.fail(c))
+
+
+@pytest.mark.slow
+def test_what_works_is_not_tried_again(broken, monkeypatch):
+    "As long as the code is the same."
+    _, out = broken
+    monkeypatch.setattr(trials, "source_digest", lambda: "the same")
+    path = out / "model-parallel_wavegan" / "result.json"
+    before = path.stat().st_mtime_ns
+    found = trials.run_each(out, ["parallel_wavegan"], workers=2)
+    assert path.stat().st_mtime_ns == before and all(t["done"] for t in found)
+    monkeypatch.setattr(trials, "source_digest", lambda: "another")
+    todo = []
+    monkeypatch.setattr(trials, "_run_nursery", lambda config, jobs, *_: (todo.extend(jobs), jobs.clear()))
+    trials.run_each(out, ["parallel_wavegan"], workers=2)
+    assert trials.Job("model", "parallel_wavegan") in todo
+
+
+@pytest.mark.slow
+def test_what_hangs_is_ended(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.setattr(trials, "SYSTEMS", {})
+    monkeypatch.setitem(TASKS, "hanging", TaskEntry("broken_models:Hanging", "broken", presets=("tiny",)))
+    found = trials.run_each(tmp_path, ["hanging"], replace(trials.EFFORTS["quick"], limit=40.0), workers=1)
+    assert trials.failure(next(t for t in found if t["kind"] == "model"))[1] == "longer than 40 s"
+
+
+def test_the_recogniser_can_be_trained_again():
+    "The same recordings and seed give the same weights, another seed others."
+    few = read_filelist(sample_path() / "train.txt")[:6]
+    def weights(seed): return recognisers.PhoneRecogniser(width=16, blocks=1).fit(few, 2, seed).state_dict().values()
+    a, b, c = weights(0), weights(0), weights(1)
+    assert all((x == y).all() for x, y in zip(a, b, strict=True)) and not all((x == y).all() for x, y in zip(a, c, strict=True))
+
+
+def test_the_shipped_registry_is_planned():
+    "Every model, and every pair of an acoustic model and a vocoder, is in the plan once."
+    jobs = [j for phase in trials.plan_jobs(list(TASKS)) for j in phase]
+    assert len(jobs) == len(set(jobs)) and {j.name for j in jobs if j.kind == "model"} == set(TASKS)
+    vocoders = [m for m in TASKS if trials.is_vocoder(m)]
+    assert sum(j.kind == "pair" for j in jobs) == (len(TASKS) - len(vocoders)) * (len(vocoders) + 1)
+
+
+def test_a_crash_is_told(tmp_path, capsys, monkeypatch):
+    "In the fast suite: one model, broken, through the command."
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.setattr(trials, "SYSTEMS", {})
+    monkeypatch.setitem(TASKS, "crashing", TaskEntry("broken_models:Crashing", "broken", presets=("tiny",)))
+    with pytest.raises(SystemExit) as e: main(["report", "--models", "crashing", "--out", str(tmp_path), "--workers", "1"])
+    out = capsys.readouterr().out
+    assert e.value.code == 1 and "FAILS at train" in out and "killed by SIGSEGV" in out
+    assert "Fatal Python error: Segmentation fault" in (tmp_path / "index.html").read_text()
