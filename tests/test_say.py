@@ -1,0 +1,134 @@
+"`emotts say` on whole texts: files, standard input, every sound format, subtitles, TextGrids, timings."
+import contextlib
+import io
+import json
+import re
+import sys
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from emotts_nb.cli import main
+from emotts_nb.models.align import read_textgrid
+from emotts_nb.text.symbols import to_ids
+
+TEXT = "비가 오네요. 우산이 없는데 어떡하지?\n\n3시에 만나요!\n"
+
+
+class Done(NamedTuple):
+    "What a command left."
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def emotts(*argv, stdin=b""):
+    "Run a command here (tests/test_cli.py has processes of their own)."
+    out, err, typed = io.StringIO(), io.StringIO(), sys.stdin
+    sys.stdin = io.TextIOWrapper(io.BytesIO(stdin))
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err): main(list(map(str, argv)))
+    except SystemExit as e: return Done(e.code, out.getvalue(), err.getvalue())
+    finally: sys.stdin = typed
+
+
+def read_srt(path):
+    "Start, end (seconds) and text of each subtitle, read by the format's rules."
+    found = []
+    for n, block in enumerate(path.read_text(encoding="utf-8").strip().split("\n\n"), 1):
+        number, times, *text = block.split("\n")
+        assert int(number) == n
+        times = re.fullmatch(r"(\d\d):(\d\d):(\d\d),(\d{3}) --> (\d\d):(\d\d):(\d\d),(\d{3})", times).groups()
+        start, end = (int(h) * 3600 + int(m) * 60 + int(s) + int(ms) / 1000 for h, m, s, ms in (times[:4], times[4:]))
+        found.append((start, end, "\n".join(text)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    "A text file read into one mp3 with everything beside it."
+    folder = tmp_path_factory.mktemp("book")
+    (folder / "book.txt").write_text(TEXT, encoding="utf-8")
+    done = emotts("say", "--file", folder / "book.txt", "--out", folder / "book.mp3", "--also", "srt,textgrid,json", "--json")
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout)
+
+
+def test_a_file_becomes_one_sound(book):
+    folder, told = book
+    wav, rate = sf.read(folder / "book.mp3")
+    assert sf.info(folder / "book.mp3").format == "MP3" and abs(len(wav) / rate - told["seconds"]) < 0.1
+    assert len(told["spoken"]) == 3 and told["good"]
+    assert sorted(p.name for p in folder.iterdir()) == ["book.TextGrid", "book.json", "book.mp3", "book.srt", "book.txt"]
+
+
+def test_subtitles_show_what_was_written(book):
+    folder, told = book
+    rows = read_srt(folder / "book.srt")
+    assert [text for *_, text in rows] == ["비가 오네요.", "우산이 없는데 어떡하지?", "3시에 만나요!"]
+    times = [t for start, end, _ in rows for t in (start, end)]
+    assert times == sorted(times) and times[0] >= 0 and times[-1] <= told["seconds"] + 1e-3
+    assert rows[2][0] - rows[1][1] > 0.5 > rows[1][0] - rows[0][1]  # a longer rest between lines than between sentences
+
+
+def test_times_agree_with_the_sound(book):
+    "It is quiet between two subtitles, and loud inside them."
+    folder, _ = book
+    wav, rate = sf.read(folder / "book.mp3")
+    rows = read_srt(folder / "book.srt")
+    def level(start, end): return float(np.sqrt(np.mean(wav[round(start * rate):round(end * rate)]**2)))
+    inside = [level(start, end) for start, end, _ in rows]
+    between = [level(a[1] + 0.1, b[0] - 0.05) for a, b in zip(rows[:-1], rows[1:], strict=True)]
+    assert max(between) < 0.1 * min(inside), (between, inside)
+
+
+def test_textgrid_says_the_same(book):
+    folder, told = book
+    grid = read_textgrid(folder / "book.TextGrid")
+    assert list(grid) == ["sentences", "words", "phones"]
+    for rows in grid.values():
+        assert rows[0][0] == 0 and abs(rows[-1][1] - told["seconds"]) < 1e-3
+        assert all(abs(a[1] - b[0]) < 1e-6 and a[0] < a[1] for a, b in zip(rows[:-1], rows[1:], strict=True))
+    assert [t for *_, t in grid["words"] if t] == re.findall("[가-힣]+", " ".join(told["spoken"]))
+    assert [t for *_, t in grid["phones"] if t] == [x["text"] for x in told["letters"]]
+
+
+def test_json_holds_the_alignments(book):
+    folder, told = book
+    full = json.loads((folder / "book.json").read_text(encoding="utf-8"))
+    for spoken, alignment in zip(full["spoken"], full["alignments"], strict=True):
+        assert np.shape(alignment)[1] == len(to_ids(spoken)) and np.allclose(np.sum(alignment, 1), 1, atol=0.1)
+    assert full["words"] == told["words"]
+
+
+def test_each_line_of_standard_input(tmp_path):
+    out = tmp_path / "line.flac"
+    done = emotts("say", "-", "--each-line", "--out", out, "--emotion", "happy", "--also", "srt", "--json", stdin=TEXT.encode("cp949"))
+    assert done.returncode == 0, done.stderr
+    assert [r["out"] for r in json.loads(done.stdout)] == [str(tmp_path / f"line-{n}.flac") for n in (1, 3)]
+    assert [len(read_srt(tmp_path / f"line-{n}.srt")) for n in (1, 3)] == [2, 1] and sf.info(tmp_path / "line-3.flac").format == "FLAC"
+
+
+@pytest.mark.parametrize("content, argv, naming", [
+    (b"", [], "nothing to say"),
+    ("네.\n안녕 \u0e2a\n".encode(), [], "line 2"),
+    (b"\x89PNG\x00\x00\xff\xfe", [], "no text"),
+    ("네.".encode(), ["--also", "pdf"], "pdf"),
+    ("네.".encode(), ["--out", "x.doc"], "x.doc"),
+    (None, [], "no/such.txt"),
+])
+def test_mistakes_in_a_file(tmp_path, content, argv, naming):
+    path = tmp_path / "text.txt" if content is not None else "no/such.txt"
+    if content is not None: path.write_bytes(content)
+    done = emotts("say", "--file", path, "--out", tmp_path / "x.ogg", *argv)
+    told = done.stderr
+    assert done.returncode == 2 and naming in told and "Traceback" not in told and told.count("\n") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["text.txt"] * (content is not None)
+
+
+def test_text_or_file_but_not_both(tmp_path):
+    for argv in ([], ["안녕", "--file", "README.md"]):
+        done = emotts("say", *argv, "--out", tmp_path / "x.wav")
+        assert done.returncode == 2 and "--file" in done.stderr
