@@ -1,7 +1,7 @@
 # What a person does here; `make` alone lists it. Needs make, and Python 3.11, 3.12 or 3.13 with its venv module.
 # Everything is installed into .venv, once: afterwards nothing here asks the network.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint sync docs docs-serve clean
+.PHONY: help demo test test-slow test-kill report-quick lint sync docs docs-serve clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3 python3.13 python3.12 python3.11
@@ -25,6 +25,12 @@ test: $(VENV)/.stamp-dev  ## check everything: style, notebooks in step with the
 
 test-slow: $(VENV)/.stamp-dev  ## the cells and tests that take minutes, too
 	@bash tools/gate.sh $(WORKERS) slow
+
+test-kill: $(VENV)/.stamp-dev  ## kill every model's training twenty times, and compare what it learned with an undisturbed run
+	pytest -q --slow -n $(WORKERS) --dist load tests/test_resume_kill.py
+
+report-quick: $(VENV)/.stamp-dev  ## run every model and vocoder, and report whether it works: report/index.html
+	emotts report --quick --out report
 
 lint: $(VENV)/.stamp-dev  ## style, and notebooks in step with the package
 	ruff check .

@@ -355,6 +355,8 @@ def export_voice(
     run = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
     header["card"]["training"] = {k: run[k] for k in TOLD if k in run}
     header["card"]["recipe"] = run.get("config", {}).get("recipe")
+    if (before := Path(run_dir) / "started_from.json").is_file():  # a warm start: what was trained before
+        header["card"]["started_from"] = {k: v for k, v in json.loads(before.read_text(encoding="utf-8")).items() if k in TOLD}
     if corpus:
         voice = Voice(header, tensors)
         voice.calibrate(read_filelist(Path(corpus) / "valid.txt")[:most])

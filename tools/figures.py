@@ -44,6 +44,8 @@ def section(
     if card is None: return "No voice ships yet."
     figures = card.get("figures")
     facts = [(k.replace("_", " "), f"{v:,}" if isinstance(v, int) else v) for k, v in card.items() if isinstance(v, (str, int, float))]
+    before = card.get("started_from", {}).get("settings", {}).get("steps")
+    if before: facts = [(k, f"{v}, from a voice of {before:,} steps" if k == "steps" else v) for k, v in facts]
     parts = [table(("the shipped voice", ""), facts)]
     if figures is None: return "\n\n".join([*parts, "It has not been measured yet."])
     parts.append(f"Measured on {figures['utterances']} utterances of {figures['sentences']} held-out sentences, each read freely, once:")
