@@ -13,7 +13,7 @@ from emotts_nb.core import EmottsError
 from emotts_nb.data.filelist import read_filelist, write_filelist
 from emotts_nb.data.sample import read_alignment, sample_path
 from emotts_nb.models.align import Aligner, accuracy, align_filelist, exact_starts, read_textgrid, textgrid_durations, write_textgrid
-from emotts_nb.text.symbols import text_to_ids
+from emotts_nb.text.symbols import text_to_ids, to_ids
 
 SPEC = MelSpec()
 
@@ -37,9 +37,9 @@ def run(*argv):
 
 def test_two_minutes_are_enough(utterances, heard, aligner):
     truth = read_alignment(sample_path())
-    ids = [text_to_ids(u.text) for u in utterances]
-    starts = [exact_starts(truth[u.path.stem]["phones"], i) for u, i in zip(utterances, ids, strict=True)]
-    found = accuracy((aligner.align(m, i) for m, i in zip(heard, ids, strict=True)), starts, SPEC)
+    spoken = [to_ids(truth[u.path.stem]["spoken"]) for u in utterances]  # by the rules of the day when the sample was made
+    starts = [exact_starts(truth[u.path.stem]["phones"], i) for u, i in zip(utterances, spoken, strict=True)]
+    found = accuracy((aligner.align(m, i) for m, i in zip(heard, spoken, strict=True)), starts, SPEC)
     assert found.mean < 25 and found.within_50 > .9, found
 
 
