@@ -66,7 +66,7 @@ def hostile(folder) -> list[tuple[list, str]]:
     asked = [(values(text), "text") for text in (None, 7, [], {}, 1.5, True, b"bytes", "가" * 301, "가" * 10**6)]
     asked += [(values(text), "nothing to say") for text in ("", " ", "\n\t", "...", "?!", "…", "😀😀", "\u200b\u200b")]
     asked += [(values(text), "") for text in ("\u0e2a\u0e2a\u0e2a", "\x00\x01", "ㅋ\u0e01", "나\ue000")]
-    for name in ("intensity", "speed", "pitch", "energy", "seed"): 
+    for name in ("intensity", "speed", "pitch", "energy", "seed"):
         asked += [(values(**{name: v}), name) for v in numbers if v != -1 or name not in ("pitch", "energy")]
     asked += [(values()[:7] + [v] + values()[8:], "neutral") for v in numbers if v not in (True,)] + [(values()[:9], "weights")]
     asked += [(values()[:8] + [v] + values()[9:], "sad") for v in numbers if v not in (True,)]
