@@ -194,8 +194,8 @@ def acted(
 # %% ../nbs/77_studio.ipynb #8bba86e9
 @dataclass(frozen=True)
 class Take:
-    "One recording of a prompt."
-    key: str  # Of the prompt
+    "One recording of a sentence."
+    key: str  # Of the sentence to be read
     file: str  # Its name in `takes`
     findings: list[Finding] = field(default_factory=list)
     seconds: float = 0.0  # Of speech

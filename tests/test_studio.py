@@ -21,7 +21,7 @@ UTTERANCES = read_filelist(sample_path() / "train.txt")
 
 
 def sound(prompt, fault="good", used=None) -> tuple[np.ndarray, int]:
-    "Recordings of the sample in the prompt's emotion, as many as it is long, made bad if wanted; `used` are not taken again."
+    "Recordings of the sample in the wanted emotion, as many as the sentence is long, made bad if wanted; `used` are not taken again."
     rows = [u for u in UTTERANCES if u.emotion == prompt.emotion and u.path not in (used or ())]
     rows = rows[:max(1, round(syllables(prompt.text) / 13))]
     if used is not None and fault == "good": used.update(u.path for u in rows)

@@ -346,7 +346,7 @@ else: print(watch(step).peak - 4 * sum(p.numel() for p in net.parameters()))
 def test_waveglow_in_little_memory(root):
     """256 channels, two crops of 16,000 samples: what the allocator has given out at the peak of a step, without the gradients themselves.
 
-    Counted event by event: what a process is seen to hold (RSS) has the allocator's holes in it, and they grow with the number of calls."""
+    Counted event by event: what a process is seen to hold (RSS) is another figure, and came out 11 % apart; why is not known."""
     def run(way, flows, what):
         command = [sys.executable, "-c", LITTLE_MEMORY, way, str(flows), what]
         return float(subprocess.run(command, capture_output=True, text=True, check=True, cwd=root).stdout.split()[-1])
