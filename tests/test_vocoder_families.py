@@ -137,6 +137,19 @@ def test_mels_of_another_family_are_refused_by_name_of_the_field(name):
     assert len(there) == 5
 
 
+@pytest.mark.parametrize("name", list(VOCODERS))
+def test_a_pitch_may_come_with_the_mel(name):
+    net, mel = any_vocoder(name).eval(), speech(6)
+    low, high = (net.synthesize(mel, f0=np.float32([0, hz, hz, hz, hz, 0])) for hz in (110, 190))
+    assert np.array_equal(low, high) != net.takes_f0 and np.array_equal(low, net.synthesize(mel)) != net.takes_f0
+    both = net.synthesize(torch.from_numpy(mel)[None], f0=torch.full((1, 6), 150.0))
+    assert both.shape == (1, 6 * 256) and both.isfinite().all()
+    for bad, why in ((np.full(5, 100.0), "one number for each frame"), (np.full(6, -5.0), "hertz"), (np.full(6, np.nan), "hertz")):
+        with pytest.raises(EmottsError, match=why): net.synthesize(mel, f0=bad)
+    if net.takes_f0:
+        with pytest.raises(EmottsError, match="all or with none"): list(net.stream([mel, (mel, np.full(6, 100.0))]))
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_sizes_that_do_not_fit_the_mels_are_refused(name):
     with pytest.raises(EmottsError, match="scales"): little(name, **{"hop" if name in ("vocos", "waveglow") else "scales": 128 if name in (

@@ -6,7 +6,7 @@ Docs: https://emotts-nb.github.io/emotts_nb/vocoders.source_filter.html.md"""
 
 # %% auto #0
 __all__ = ['FMIN', 'FMAX', 'BINS', 'PRESETS', 'NOISE', 'MOMENTUM', 'LIMIT', 'between', 'glottal_phase', 'pulses', 'as_spectrum',
-           'Mix', 'Stack', 'pitch_target', 'pitch_of', 'bridge', 'hiss', 'SourceFilter', 'scaled', 'size_of',
+           'Mix', 'Stack', 'pitch_target', 'pitch_of', 'bridge', 'told', 'hiss', 'SourceFilter', 'scaled', 'size_of',
            'bands_of_bins', 'Recipe', 'sources', 'SourceFilterTask']
 
 # %% ../../nbs/68_vocoders.source_filter.ipynb #5504d3a4
@@ -132,6 +132,12 @@ def bridge(f0: Tensor, voiced: Tensor) -> Tensor:  # (batch, frames) each
     beside = torch.where(before > 0, before, after)
     return torch.where((voiced > 0) | (beside == 0), f0, beside)
 
+# %% ../../nbs/68_vocoders.source_filter.ipynb #52c3b33e
+def told(f0: Tensor) -> tuple[Tensor, Tensor]:  # (batch, frames) Hz, 0 where unvoiced -> F0 as `bridge` gives it, and voicing
+    "F0 above 0 everywhere and voicing of a pitch, kept within what can be a tone."
+    voiced = (f0 > 0).float()
+    return bridge(torch.where(f0 > 0, f0.clamp(20, 4000), 200.0), voiced), voiced
+
 # %% ../../nbs/68_vocoders.source_filter.ipynb #db2a359c
 PRESETS = {
     "tiny": dict(width=48, blocks=2, factor=2, pitch_width=32, pitch_blocks=1),
@@ -152,7 +158,7 @@ def hiss(device: torch.device) -> Tensor:  # (NOISE,)
 
 class SourceFilter(Vocoder):
     "A source-filter iSTFT vocoder: pulses and noise, each shaped bin by bin, corrected to the mel and made consistent."
-    name = "source_filter"
+    name, takes_f0 = "source_filter", True
 
     def __init__(
         self,
@@ -181,8 +187,7 @@ class SourceFilter(Vocoder):
     def track(self, mel: Tensor) -> tuple[Tensor, Tensor]:  # (batch, n_mels, frames) -> two of (batch, frames)
         "F0 in Hz and voicing (0 or 1) of a mel."
         logits = self.pitch((mel - self.mel_mean) / self.mel_std)
-        voiced = (logits[..., -1] > 0).float()
-        return bridge(pitch_of(logits[..., :-1]), voiced), voiced
+        return told(pitch_of(logits[..., :-1]) * (logits[..., -1] > 0))
 
 # %% ../../nbs/68_vocoders.source_filter.ipynb #b17d4365
 def scaled(x: Tensor, by: Tensor) -> Tensor:
@@ -205,7 +210,7 @@ def shape(
     noise: Tensor,  # (batch, bins, frames), complex: transform of white noise
 ) -> Tensor:  # (batch, bins, frames), complex
     "What the filter makes of the sources, before its phases are made consistent."
-    known = torch.stack([3 * (f0.log() - 5.3) * voiced, voiced], 1)
+    known = torch.stack([3 * (f0.clamp(FMIN, FMAX).log() - 5.3) * voiced, voiced], 1)
     out = self.net(torch.cat([(mel - self.mel_mean) / self.mel_std, known], 1)).float().mT
     loud, turn, rough = out.chunk(3, 1)
     loud = (loud - 2).clamp(max=5).exp()
@@ -272,10 +277,10 @@ def buzz(self: SourceFilter, f0: Tensor, voiced: Tensor, shift: Tensor) -> tuple
 
 
 @patch
-def generate(self: SourceFilter, mel, first=0, state=None):
+def generate(self: SourceFilter, mel, first=0, state=None, f0=None):
     "Synthesis; `state` is the first frame of the piece before and its phases (in periods)."
     spec, n, side = self.mel_spec, mel.shape[2], self.mel_spec.n_fft // 2
-    f0, voiced = self.track(mel)
+    f0, voiced = self.track(mel) if f0 is None else told(f0)
     shift = f0.new_zeros(len(f0), 1, dtype=torch.float64)
     if first:
         own = glottal_phase(f0, spec, 0)[1][:, ::spec.hop_length]
@@ -372,10 +377,10 @@ class SourceFilterTask:
         v, r, mel, f0 = self.vocoder, self.recipe, batch["mel"], batch["f0"]
         voiced = (f0 > 0).float()
         logits = v.pitch((mel - v.mel_mean) / v.mel_std)
-        told = -(pitch_target(f0.clamp(min=FMIN)) * logits[..., :-1].log_softmax(-1)).sum(-1)
+        missed = -(pitch_target(f0.clamp(min=FMIN)) * logits[..., :-1].log_softmax(-1)).sum(-1)
         voicing = F.binary_cross_entropy_with_logits(logits[..., -1], voiced, reduction="sum")
-        parts = dict(pitch=((told * voiced).sum(), r.pitch_weight), voicing=(voicing, r.voicing_weight))
-        f0 = bridge(torch.where(voiced > 0, f0, 200.0), voiced)
+        parts = dict(pitch=((missed * voiced).sum(), r.pitch_weight), voicing=(voicing, r.voicing_weight))
+        f0, voiced = told(f0)
         x = v.shape(mel, f0, voiced, *sources(v, f0, voiced, batch["seed"]))
         made = istft(v.agree(x, mel, voiced, r.rounds if step >= r.rounds_from else 0), v.mel_spec)
         inner = slice(r.context * v.mel_spec.hop_length, (r.context + r.crop) * v.mel_spec.hop_length)
