@@ -397,10 +397,21 @@ def step_limit(
 # %% ../../nbs/52_models.tacotron2.ipynb #215d2106
 @patch
 def _decoding_products(self: Tacotron2, precision: str):
-    "Attention cell, decoder cell and output: a product over [input, state], and a bias."
-    cells = [(torch.cat([m.weight_ih, m.weight_hh], 1), m.bias_ih + m.bias_hh) for m in (self.attention_lstm, self.decoder_lstm)]
+    "Attention cell and decoder cell: a product over [input, state], and a bias; the context's product for both; the output's."
+    cells = (self.attention_lstm, self.config.prenet_dim), (self.decoder_lstm, self.config.attention_rnn_dim)
+    gates = [(packed_product(torch.cat([m.weight_ih[:, :n], m.weight_hh], 1), precision), m.bias_ih + m.bias_hh) for m, n in cells]
+    context = torch.cat([m.weight_ih[:, n:] for m, n in cells])  # (4 dim of both, encoder_dim)
     out = torch.cat([self.mel_out.weight, self.stop_out.weight]), torch.cat([self.mel_out.bias, self.stop_out.bias])
-    return [(packed_product(w, precision), b) for w, b in cells] + [(packed_product(out[0]), out[1])]
+    return [*gates, (packed_product(context, precision), context), (packed_product(out[0]), out[1])]
+
+
+def _context_gates(memory, product, weight, widths):
+    """What the context adds to the gates of both cells, as a function of the attention's weights and the context. Where there are fewer
+    tokens than features, the memory goes through the cells' weights once, and a step only sums over tokens."""
+    batch, tokens, dim = memory.shape
+    if batch * tokens >= dim: return lambda weights, context: product(context).split(widths, 1)
+    folded = memory @ weight.t()  # (batch, tokens, 4 dim of both)
+    return lambda weights, context: torch.bmm(weights[:, None], folded)[:, 0].split(widths, 1)
 
 
 def _lstm_step(x, c, product, bias):
@@ -439,22 +450,24 @@ def infer(
     memory, mask, z_attention, z_decoder = self.memory(text, text_length, z)
     keys, query, filters = a.keys(memory).transpose(0, 1).contiguous(), a.query, a.filters()
     products = kept(self, precision, lambda: self._decoding_products(precision))
-    (attention_gates, b_a), (decoder_gates, b_d), (project, b_out) = products
+    (attention_gates, b_a), (decoder_gates, b_d), context_weights, (project, b_out) = products
+    context_gates = _context_gates(memory, *context_weights, [len(b_a), len(b_d)])
     b_a, b_d = (b if z is None else b + z for b, z in ((b_a, z_attention), (b_d, z_decoder)))
     noise = prenet_noise(max_steps, c, seed, memory)
-    widths = [c.attention_rnn_dim] * 2 + [c.encoder_dim] + [c.decoder_rnn_dim] * 2 + [c.n_mels]
-    h, cell, context, d, d_cell, frame = (memory.new_zeros(batch, n) for n in widths)
+    widths = [c.attention_rnn_dim] * 2 + [1] + [c.decoder_rnn_dim] * 2 + [c.n_mels]
+    h, cell, seen, d, d_cell, frame = (memory.new_zeros(batch, n) for n in widths)
     before = memory.new_zeros(batch, 2, text.shape[1])  # previous and summed attention
     if a.taps is not None: before[:, 0, 0] = 1
     steps = torch.full((batch,), max_steps, device=text.device)
     look = 1 if text.device.type == "cpu" else 16  # asking a GPU whether all have stopped makes it wait
     outs, alignments = [], []
     for t in range(max_steps):
-        h, cell = _lstm_step(torch.cat([self.prenet(frame, noise[t]), context, h], 1), cell, attention_gates, b_a)
+        h, cell = _lstm_step(torch.cat([self.prenet(frame, noise[t]), h], 1), cell, attention_gates, b_a + seen)
         weights = _attend(h, before, keys, memory, mask, query, filters, a.v[0], a.taps)
         before = torch.stack([weights, before[:, 1] + weights], 1)
         context = torch.bmm(weights[:, None], memory)[:, 0]
-        d, d_cell = _lstm_step(torch.cat([h, context, d], 1), d_cell, decoder_gates, b_d)
+        seen, now = context_gates(weights, context)  # for the next step's attention cell, and for the decoder's
+        d, d_cell = _lstm_step(torch.cat([h, d], 1), d_cell, decoder_gates, b_d + now)
         out = project(torch.cat([d, context], 1)) + b_out
         frame = out[:, -1 - c.n_mels:-1]
         outs.append(out), alignments.append(weights)
