@@ -21,7 +21,7 @@ import warnings
 from pathlib import Path
 
 from . import __version__
-from .core import EMOTIONS, EmottsError, asset_path, data_path, named_rng
+from .core import EMOTIONS, EmottsError, data_path, named_rng
 from .training.tasks import TASKS, make_task, task_entry, task_options
 
 # %% ../nbs/78_cli.ipynb #73d72fb0
@@ -145,6 +145,7 @@ def studio(args):
 def train(args):
     "emotts train and emotts resume"
     from emotts_nb.data.filelist import read_filelist, split_by_text
+    from emotts_nb.synthesis import voice_path
     from emotts_nb.training.trainer import train as run
 
     one_thread()
@@ -158,8 +159,8 @@ def train(args):
     steps, memory = args.steps or entry.steps, args.memory if args.memory == "auto" else bytes_of(args.memory)
     result = run(task, train_part, valid_part, args.run_dir, steps=steps, seed=args.seed, workers=args.workers, ema=args.ema,
                  frame_budget=args.frame_budget or entry.frame_budget, max_batch=args.max_batch or entry.max_batch, memory=memory,
-                 mixed_precision=args.precision, init_from=args.init_from, mirror=args.mirror, device=args.device,
-                 save_every=args.save_every, validate_every=args.validate_every,
+                 mixed_precision=args.precision, init_from=args.init_from and voice_path(args.init_from), mirror=args.mirror,
+                 device=args.device, save_every=args.save_every, validate_every=args.validate_every,
                  stop_at=time.time() + 3600 * args.hours if args.hours else None, command=shlex.join(["emotts", *sys.argv[1:]]))
     done = f"{steps} steps done; {entry.hint.format(run_dir=args.run_dir)}"
     if result.reason == "time": done = f"the time is up at step {result.step} of {steps}; the same command goes on"
@@ -263,7 +264,7 @@ def report(args):
     if args.models or args.effort: return report_models(args)
     from emotts_nb.data.filelist import read_filelist
     from emotts_nb.evaluation.report import judge_control, judge_voice
-    from emotts_nb.synthesis import update_card
+    from emotts_nb.synthesis import update_card, voice_path
 
     if not args.corpus: raise EmottsError("report on what? --quick tries every model, --corpus FOLDER measures a voice on its test part")
     one_thread()
@@ -271,7 +272,7 @@ def report(args):
     voice, teachers = voice_of(args), some(train, args.judge, args.seed)
     figures = judge_voice(voice, teachers, test, args.seed)
     if args.control: figures["control"] = judge_control(voice, teachers, sorted({u.text for u in test})[:args.control], args.seed)
-    if args.update_card: update_card(args.voice or asset_path("voice.safetensors"), figures)
+    if args.update_card: update_card(voice_path(args.voice), figures)
     lines = [f"{name:36} {value:.3f}" for name, value in figures.items() if isinstance(value, float)]
     lines += [f"{e:12} good {r['good']:.3f}  heard as it {r['accuracy']:.3f}  {r['heard_as']}" for e, r in figures["per_emotion"].items()]
     lines += [f"correlation over emotions: {name:18} {value:.3f}" for name, value in figures["correlation"].items()]
@@ -295,13 +296,13 @@ def report_models(args) -> int:  # 1 if something does not work
 def card(args):
     "emotts card"
     from emotts_nb.evaluation.page import voice_card
-    from emotts_nb.synthesis import read_voice
+    from emotts_nb.synthesis import read_voice, voice_path
 
     report = None
     if args.report:
         try: report = json.loads(args.report.read_text(encoding="utf-8"))
         except (OSError, ValueError): raise EmottsError(f"{args.report} is no report: make one with `emotts report --quick`") from None
-    text = voice_card(read_voice(args.voice or asset_path("voice.safetensors"))[0]["card"], report)
+    text = voice_card(read_voice(voice_path(args.voice))[0]["card"], report)
     if args.out: args.out.write_text(text, encoding="utf-8")
     show(dict(card=text), args.json, f"{args.out}: the card" if args.out else text)
 
@@ -547,7 +548,8 @@ def options() -> argparse.ArgumentParser:
         p.add_argument("--features", type=Path, help="cache of `emotts features`; what is missing is computed first, and no bit changes")
         p.add_argument("--hours", type=float, help="save and stop after so many; the same command goes on")
         p.add_argument("--mirror", type=Path, help="a lasting folder (on a mounted Drive) that the run is copied to, and resumed from")
-        p.add_argument("--init-from", type=Path, help="a run or checkpoint whose weights a new run begins with, as far as they fit")
+        p.add_argument("--init-from", type=Path, 
+                       help="a run, checkpoint or voice (fastspeech2, tacotron2: those that ship) whose weights a new run begins with")
         p.add_argument("--memory", default="auto", help="that may be used, such as 15GB (default: auto, what is free)")
         p.add_argument("--precision", default="no", choices=["no", "bf16", "fp16", "auto"], help="of the computation (default: float32)")
         p.add_argument("--ema", type=float, help="decay of averaged weights for the voice, such as 0.999 (default: none)")

@@ -111,6 +111,13 @@ def test_the_run_leaves_a_voice(trained):
     model.load_state_dict({k.removeprefix("acoustic."): v.float() for k, v in tensors.items() if k.startswith("acoustic.")})
 
 
+def test_a_voice_is_a_start_and_the_data_keep_their_own_figures(trained, utterances, tmp_path):
+    start = trained[0] / "voice.safetensors"
+    train(make_task("fastspeech2", "tiny"), utterances[:24], utterances[24:], tmp_path, steps=1, init_from=start, **OPTIONS)
+    told = (tmp_path / "warm_start.txt").read_text(encoding="utf-8")
+    assert "model.embedding.weight: loaded" in told and "model.manner_mean: kept, it describes the new data" in told
+
+
 def test_controls_move_what_they_say(trained):
     model = trained[1].model.eval()
     ids = torch.tensor([text_to_ids("오늘은 날씨가 참 좋네요.")])

@@ -501,7 +501,7 @@ def test_warm_start(good_run, tmp_path):
     assert max(float((start[k] - v).abs().max()) for k, v in weights(good_run).items()) < 0.01
     with pytest.raises(EmottsError, match="none of its tensors fits this model"):
         train(Renamed(), UTTERANCES, [], tmp_path / "b", **SETTINGS, init_from=good_run)
-    with pytest.raises(EmottsError, match="holds no checkpoint that is whole: give a run folder or a checkpoint file"):
+    with pytest.raises(EmottsError, match="holds no checkpoint that is whole: give a run folder, a checkpoint file or a voice"):
         train(ToyTask(), UTTERANCES, [], tmp_path / "c", **SETTINGS, init_from=tmp_path)
 
 

@@ -553,6 +553,8 @@ def part_weights(batch: dict) -> dict[str, float]:
 class FastSpeech2Task:
     "Trains a `FastSpeech2`: what the trainer drives. Durations come from an `Aligner` of its own, learned from the training utterances."
     name = "fastspeech2"
+    prepared = ("aligner.", "model.letter_frames",
+                *(f"model.{k}_{what}" for k in ("mel", "pitch", "energy", "manner") for what in ("mean", "std")))
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ __all__ = ['rng_state', 'set_rng_state', 'seed_everything', 'Task', 'ToyNet', 'T
            'fingerprint', 'first_difference', 'warm_start', 'read_source']
 
 # %% ../../nbs/45_training.state.ipynb #5ce445ba
+import json
 import random
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..core import EmottsError, named_seed
@@ -50,7 +52,8 @@ def seed_everything(seed: int):
 # %% ../../nbs/45_training.state.ipynb #cec86855
 class Task(Protocol):
     """What the trainer drives: one per model. A task may also have `reader` (a light object with `sample` and `collate`, sent to workers
-    instead of the task), `facts()` (what a resume must find unchanged besides `config`; by default the symbols), and, for adversarial
+    instead of the task), `facts()` (what a resume must find unchanged besides `config`; by default the symbols), `prepared` (beginnings of
+    the names of tensors, such as `model.mel_mean`, that a warm start leaves as `prepare` made them from the new data), and, for adversarial
     models, `phases`: `{name: [optimizers]}`, in order; then `loss(batch, step, phase)`."""
     name: str
     config: dict  # JSON-able, enough to rebuild the task
@@ -202,6 +205,7 @@ def warm_start(
     source: dict[str, dict],  # Weights by module, as in a checkpoint's `modules`
     symbols: Sequence[str] = (),  # Our symbol table …
     source_symbols: Sequence[str] = (),  # … and the source's
+    prepared: tuple[str, ...] = (),  # Beginnings of the names of tensors that stay, because they describe the new data
 ) -> list[str]:  # One line a tensor: what was loaded, what was not and why
     "Copy the weights that fit into `modules`, in place."
     symbols, theirs_of, report = list(symbols), {s: i for i, s in enumerate(source_symbols)}, []
@@ -211,7 +215,8 @@ def warm_start(
         for name, ours in module.state_dict().items():
             old = rest.pop(name, None)
             a_row_each = old is not None and old.ndim and ours.ndim and (len(ours), len(old)) == (len(symbols), len(theirs_of)) and symbols
-            if old is None: report.append(f"{m}.{name}: new, it is not in the source")
+            if f"{m}.{name}".startswith(prepared): report.append(f"{m}.{name}: kept, it describes the new data")
+            elif old is None: report.append(f"{m}.{name}: new, it is not in the source")
             elif a_row_each and ours.shape[1:] == old.shape[1:] and symbols != list(source_symbols):
                 for i, j in common: ours[i] = old[j].to(ours)
                 report.append(f"{m}.{name}: loaded for {len(common)} of {len(symbols)} symbols")
@@ -222,8 +227,9 @@ def warm_start(
 
 # %% ../../nbs/45_training.state.ipynb #147e95b7
 def read_source(path: str | Path) -> tuple[dict[str, dict], list[str]]:  # weights by module, symbols
-    "The weights (averaged ones if there are) of a run folder or a checkpoint file."
-    path, remedy = Path(path), "give a run folder or a checkpoint file"
+    "The weights (averaged ones if there are) of a run folder, a checkpoint file or a voice."
+    path, remedy = Path(path), "give a run folder, a checkpoint file or a voice"
+    if path.suffix == ".safetensors": return _read_voice(path, remedy)
     if path.is_dir():
         found = CheckpointStore(path / "checkpoints").load_newest() if (path / "checkpoints").is_dir() else None
         if not found: raise EmottsError(f"{path} holds no checkpoint that is whole: {remedy}")
@@ -233,3 +239,14 @@ def read_source(path: str | Path) -> tuple[dict[str, dict], list[str]]:  # weigh
         except Exception as e: raise EmottsError(f"{path} is not a checkpoint that can be read: {remedy}") from e
     if "modules" not in state: raise EmottsError(f"{path} holds no weights by module: {remedy}")
     return state.get("ema") or state["modules"], state["task"]["facts"].get("symbols", [])
+
+
+def _read_voice(path, remedy):
+    "A voice's acoustic model, and the symbols in its header."
+    try:
+        with safe_open(path, "pt") as f:
+            header = json.loads((f.metadata() or {}).get("emotts", "{}"))
+            weights = {k.removeprefix("acoustic."): f.get_tensor(k).float() for k in f.keys() if k.startswith("acoustic.")}
+    except (OSError, SafetensorError, ValueError) as e: raise EmottsError(f"{path} is not a voice that can be read: {remedy}") from e
+    if not weights: raise EmottsError(f"{path} holds no acoustic model: {remedy}")
+    return {"model": weights}, header.get("symbols", [])

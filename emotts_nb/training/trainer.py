@@ -305,7 +305,7 @@ def finish(self: Run):
 def begin_from(self: Run, path: str | Path):
     "Take over another run's weights; the log and `warm_start.txt` tell which."
     weights, symbols = read_source(path)
-    report = warm_start(self.modules, weights, self.about["facts"].get("symbols", []), symbols)
+    report = warm_start(self.modules, weights, self.about["facts"].get("symbols", []), symbols, getattr(self.task, "prepared", ()))
     loaded = sum(": loaded" in line for line in report)
     if not loaded: raise EmottsError(f"{path}: none of its tensors fits this model: choose another source")
     told = f"warm start from {path}: {loaded} of {len(report)} tensors"
