@@ -26,6 +26,7 @@ from .audio.griffinlim import griffin_lim
 from .audio.io import load_wav
 from .audio.mel import MelSpec
 from .core import EMOTIONS, EmottsError, asset_path, emotion_id, named_rng, write_aside
+from .data.features import analyse, as_features
 from .data.filelist import read_filelist
 from .models.tacotron2 import Reading, reading
 from .text.numbers import normalize
@@ -193,8 +194,11 @@ def mixture(self: Voice, mix: dict) -> torch.Tensor:  # (z_dim,)
 def latent_of(self: Voice, like) -> torch.Tensor:  # (z_dim,)
     "The latent of a recording: a path, or a wave at the voice's own rate."
     wav = load_wav(like, self.sample_rate)[0] if isinstance(like, (str, Path)) else np.asarray(like, np.float32)
-    mel = torch.from_numpy(self.mel_spec(wav))[None].to(self.device)  # (1, n_mels, frames)
-    return self.model.encode_style(mel, torch.tensor([mel.shape[2]], device=self.device))[0][0].cpu()
+    features = as_features(analyse(wav, self.mel_spec))
+    mel = torch.from_numpy(features["mel"])[None].to(self.device)  # (1, n_mels, frames)
+    z = self.model.encode_style(mel, torch.tensor([mel.shape[2]], device=self.device))[0]
+    if hasattr(self.model, "measured_style"): z = self.model.measured_style(z, mel, features["f0"], features["voiced"])
+    return z[0].cpu()
 
 
 @patch

@@ -7,10 +7,10 @@ Docs: https://emotts-nb.github.io/emotts_nb/models.fastspeech2.html.md"""
 # %% auto #0
 __all__ = ['MANNER', 'PRESETS', 'SPACE', 'SEMITONE', 'DECIBEL', 'FastSpeech2Config', 'token_of_frame', 'whole_frames',
            'place_of_tokens', 'time_of_tokens', 'place_of_frames', 'Block', 'Predictor', 'contour', 'token_means',
-           'manner', 'VarianceReader', 'FastSpeech2Output', 'FastSpeech2Inference', 'FastSpeech2', 'hard_alignment',
-           'FastSpeech2Recipe', 'loss_parts', 'part_weights', 'FastSpeech2Task', 'emotion_styles', 'export_onnx',
-           'onnx_difference', 'HguAttention', 'HguFeedForward', 'HguLayer', 'sinusoids', 'HguStack', 'HguPredictor',
-           'HguConfig', 'HguOutput', 'HguFastSpeech2', 'hgu_config', 'read_hgu', 'hgu_checkpoint',
+           'rate_of', 'manner', 'VarianceReader', 'FastSpeech2Output', 'FastSpeech2Inference', 'FastSpeech2',
+           'hard_alignment', 'FastSpeech2Recipe', 'loss_parts', 'part_weights', 'FastSpeech2Task', 'emotion_styles',
+           'export_onnx', 'onnx_difference', 'HguAttention', 'HguFeedForward', 'HguLayer', 'sinusoids', 'HguStack',
+           'HguPredictor', 'HguConfig', 'HguOutput', 'HguFastSpeech2', 'hgu_config', 'read_hgu', 'hgu_checkpoint',
            'read_hgu_statistics', 'hgu_outputs']
 
 # %% ../../nbs/55_models.fastspeech2.ipynb #7b50e4db
@@ -207,20 +207,27 @@ def token_means(
     return ((parts[ends] - parts[begins]) / (total[ends] - total[begins])).astype(np.float32)
 
 
+def rate_of(
+    duration: np.ndarray,  # (1 + tokens,) frames
+    ids: np.ndarray,  # (tokens,)
+    letter_frames: np.ndarray,  # Mean frames of each symbol
+) -> float:  # ln
+    "How fast something was said, against what its letters take on average."
+    letters = np.array([SYMBOLS[i] not in "_~ .,?!" for i in ids])
+    return float(np.log(letter_frames[ids[letters]].sum() / max(1, duration[1:][letters].sum()))) if letters.any() else 0.
+
+
 def manner(
     mel: np.ndarray,  # ln-mel (n_mels, frames)
     log_f0: np.ndarray,  # (frames,)
     voiced: np.ndarray,  # (frames,) bool
-    duration: np.ndarray,  # (1 + tokens,) frames
-    ids: np.ndarray,  # (tokens,)
-    letter_frames: np.ndarray,  # Mean frames of each symbol
+    rate: float,  # As from `rate_of`: the only figure for which the text must be known
 ) -> np.ndarray:  # (len(MANNER),)
     "How something was said, whatever was said: semitones, ln of the rate, ln amplitudes, share."
     f = log_f0[voiced] / SEMITONE if voiced.sum() > 4 else np.full(5, math.log(150.) / SEMITONE)
     when = np.flatnonzero(voiced) / len(voiced) if voiced.sum() > 4 else np.linspace(0, 1, 5)
-    body, letters = f[when < .75] if (when < .75).sum() > 2 else f, np.array([SYMBOLS[i] not in "_~ .,?!" for i in ids])
+    body = f[when < .75] if (when < .75).sum() > 2 else f
     final = np.median(f[-max(3, len(f) // 7):]) - np.median(body)
-    rate = np.log(letter_frames[ids[letters]].sum() / max(1, duration[1:][letters].sum())) if letters.any() else 0.
     loud = mel.max(0) > mel.max() - 7
     split = mel.shape[0] * 28 // 80  # the band near 1 kHz
     level, tilt = mel[:, loud].mean(), mel[split:, loud].mean() - mel[:split, loud].mean()
@@ -256,7 +263,8 @@ class VarianceReader:
         whole, voiced = mel.astype(np.float32), found["voiced"]
         duration, f0 = self.durations(u, whole, ids), contour(found["f0"])
         return dict(text=ids, mel=mel, duration=duration, f0=f0, voiced=voiced, pitch=token_means(f0, duration, voiced.astype(np.float32)),
-                    energy=token_means(whole.mean(0), duration), manner=manner(whole, f0, voiced, duration, ids, self.letter_frames))
+                    energy=token_means(whole.mean(0), duration),
+                    manner=manner(whole, f0, voiced, rate_of(duration, ids, self.letter_frames)))
 
     def sample(self, utterance, rng=None) -> dict:
         "text (tokens,), duration, pitch, energy (1 + tokens,), mel (n_mels, frames), f0, voiced (frames,), manner, emotion id or -1."
@@ -350,6 +358,14 @@ class FastSpeech2(nn.Module):
         heard, n = self.listen(mel, mel_length), self.config.n_emotions
         z = torch.cat([heard[:, :n].softmax(1), heard[:, n:]], 1)
         return z, torch.zeros_like(z)
+
+    def measured_style(self, z: Tensor, mel: Tensor, f0: np.ndarray, voiced: np.ndarray) -> Tensor:
+        "A style (1, z_dim) as heard, with all of its manner measured but the pace; mel (1, n_mels, frames), F0 (frames,) in Hz."
+        figures = torch.from_numpy(manner(mel[0].cpu().numpy(), contour(f0), voiced, 0.)).to(z)
+        figures = ((figures - self.manner_mean) / self.manner_std).clamp(-4, 4)
+        at = self.config.n_emotions + MANNER.index("rate")
+        figures[MANNER.index("rate")] = z[0, at]
+        return torch.cat([z[:, :self.config.n_emotions], figures[None]], 1)
 
 # %% ../../nbs/55_models.fastspeech2.ipynb #4ea5f40c
 @patch
@@ -639,7 +655,9 @@ def prepare(self: FastSpeech2Task, train_utterances: Sequence):
     frames, times = np.zeros(N_SYMBOLS), np.zeros(N_SYMBOLS)
     for s in samples: np.add.at(frames, s["text"], s["duration"][1:]), np.add.at(times, s["text"], 1)
     reader.letter_frames = np.where(times > 0, frames / np.maximum(times, 1), frames.sum() / times.sum()).astype(np.float32)
-    def measured(s): return manner(s["mel"].astype(np.float32), s["f0"], s["voiced"], s["duration"], s["text"], reader.letter_frames)
+    def measured(s):
+        rate = rate_of(s["duration"], s["text"], reader.letter_frames)
+        return manner(s["mel"].astype(np.float32), s["f0"], s["voiced"], rate)
     manners = np.stack([measured(s) for s in samples])
     mel = np.concatenate([s["mel"].astype(np.float32) for s in samples], 1)
     f0, energy = np.concatenate([s["f0"][s["voiced"]] for s in samples]), np.concatenate([s["energy"] for s in samples])
