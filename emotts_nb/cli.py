@@ -8,7 +8,7 @@ Docs: https://emotts-nb.github.io/emotts_nb/cli.html.md"""
 __all__ = ['show', 'one_thread', 'parse_mix', 'explain', 'voice_of', 'lines_of', 'say', 'demo', 'app', 'studio', 'train',
            'use_features', 'export', 'finetune', 'copy', 'attach', 'digest', 'conformance', 'report', 'report_models',
            'card', 'recogniser', 'some', 'corpus', 'import_', 'features', 'align', 'pitch', 'doctor', 'rehearse',
-           'prepare', 'bytes_of', 'plan', 'options', 'main', 'fail']
+           'prepare', 'bytes_of', 'plan', 'options', 'with_recipe', 'main', 'fail']
 
 # %% ../nbs/78_cli.ipynb #f452a8d6
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from . import __version__
 from .core import EMOTIONS, EmottsError, data_path, named_rng
-from .training.tasks import TASKS, make_task, task_entry, task_options
+from .training.tasks import RECIPES, TASKS, make_task, recipe_options, task_entry, task_options
 
 # %% ../nbs/78_cli.ipynb #73d72fb0
 def show(
@@ -548,7 +548,8 @@ def options() -> argparse.ArgumentParser:
         p.add_argument("--features", type=Path, help="cache of `emotts features`; what is missing is computed first, and no bit changes")
         p.add_argument("--hours", type=float, help="save and stop after so many; the same command goes on")
         p.add_argument("--mirror", type=Path, help="a lasting folder (on a mounted Drive) that the run is copied to, and resumed from")
-        p.add_argument("--init-from", type=Path, 
+        p.add_argument("--recipe", help=f"options under a name ({', '.join(RECIPES)}); those that are given besides win")
+        p.add_argument("--init-from", type=Path,
                        help="a run, checkpoint or voice (fastspeech2, tacotron2: those that ship) whose weights a new run begins with")
         p.add_argument("--memory", default="auto", help="that may be used, such as 15GB (default: auto, what is free)")
         p.add_argument("--precision", default="no", choices=["no", "bf16", "fp16", "auto"], help="of the computation (default: float32)")
@@ -697,10 +698,18 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
+def with_recipe(args, argv: list[str] | None):
+    "The arguments again, a recipe's options before those that were given."
+    command, *given = sys.argv[1:] if argv is None else argv
+    return options().parse_args([command, *recipe_options(args.recipe, args.model), *given])
+
+
 def main(argv: list[str] | None = None):
     "Run a command; exits with 2 and one sentence on a mistake of the user's."
     args = options().parse_args(argv)
-    try: sys.exit(args.run(args) or 0)
+    try:
+        if getattr(args, "recipe", None): args = with_recipe(args, argv)
+        sys.exit(args.run(args) or 0)
     except EmottsError as e: sys.exit(fail(f"emotts: {e}", 2))
     except KeyboardInterrupt: sys.exit(fail("emotts: stopped", 130))
     except BrokenPipeError: sys.exit(fail("", 141))

@@ -6,10 +6,11 @@ Docs: https://emotts-nb.github.io/emotts_nb/synthesis.html.md"""
 
 # %% auto #0
 __all__ = ['FORMAT', 'MODELS', 'SHIPPED', 'PAUSE', 'TOLD', 'split_sentences', 'shorten', 'write_voice', 'read_voice',
-           'save_voice', 'acoustic_model', 'voice_path', 'Voice', 'stretch', 'Speech', 'joined', 'loud_frames',
+           'save_voice', 'acoustic_model', 'voice_path', 'Voice', 'stretch', 'Speech', 'joined', 'loud_frames', 'curve',
            'export_voice', 'update_card', 'attach_vocoder']
 
 # %% ../nbs/70_synthesis.ipynb #fbb53c18
+import csv
 import json
 import re
 from dataclasses import dataclass
@@ -366,6 +367,16 @@ def calibrate(
 TOLD = ("settings", "data", "emotts_nb", "torch", "python", "device")  # what a card repeats of a run's config.json
 
 
+def curve(
+    run_dir: str | Path,
+) -> list[dict]:  # One row a validation: step and figures, four digits each
+    "How a run's validation went; nothing where there was none."
+    path = Path(run_dir) / "validation.csv"
+    if not path.is_file(): return []
+    with open(path, newline="", encoding="utf-8") as f: rows = list(csv.DictReader(f))
+    return [{k: float(f"{float(v):.4g}") for k, v in row.items() if v} for row in rows]
+
+
 def export_voice(
     run_dir: str | Path,  # A finished run
     out: str | Path,  # The voice file to write
@@ -379,6 +390,7 @@ def export_voice(
     run = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
     header["card"]["training"] = {k: run[k] for k in TOLD if k in run}
     header["card"]["recipe"] = run.get("config", {}).get("recipe")
+    header["card"]["curve"] = curve(run_dir)
     if (before := Path(run_dir) / "started_from.json").is_file():  # a warm start: what was trained before
         header["card"]["started_from"] = {k: v for k, v in json.loads(before.read_text(encoding="utf-8")).items() if k in TOLD}
     if corpus:

@@ -84,3 +84,10 @@ def test_too_little_memory(tmp_path, emotts):
     assert "remedy: " in (tmp_path / "run" / "log.txt").read_text()
     code, _, err = emotts(tmp_path / "other", "--memory", "much")
     assert code == 2 and "write it as 15GB" in err and not (tmp_path / "other").exists()
+
+
+def test_a_recipe_gives_way_to_what_is_said_besides():
+    from emotts_nb.cli import options, with_recipe
+    argv = "train fastspeech2 --recipe default-voice --steps 7 --filelist f --run-dir r".split()
+    args = with_recipe(options().parse_args(argv), argv)
+    assert (args.steps, args.ema, args.preset, args.model) == (7, 0.998, "small", "fastspeech2")
