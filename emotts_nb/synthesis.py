@@ -6,8 +6,8 @@ Docs: https://emotts-nb.github.io/emotts_nb/synthesis.html.md"""
 
 # %% auto #0
 __all__ = ['FORMAT', 'MODELS', 'SHIPPED', 'PAUSE', 'TOLD', 'split_sentences', 'shorten', 'write_voice', 'read_voice',
-           'save_voice', 'acoustic_model', 'voice_path', 'Voice', 'stretch', 'Speech', 'joined', 'loud_frames', 'curve',
-           'export_voice', 'update_card', 'attach_vocoder']
+           'save_voice', 'acoustic_model', 'voice_path', 'part', 'Voice', 'stretch', 'Speech', 'joined', 'loud_frames',
+           'curve', 'export_voice', 'update_card', 'attach_vocoder']
 
 # %% ../nbs/70_synthesis.ipynb #fbb53c18
 import csv
@@ -29,6 +29,8 @@ from .audio.mel import MelSpec
 from .core import EMOTIONS, EmottsError, asset_path, emotion_id, named_rng, write_aside
 from .data.features import analyse, as_features
 from .data.filelist import read_filelist
+from .models.align import Aligner
+from .models.fastspeech2 import rate_of
 from .models.tacotron2 import Reading, reading
 from .text.numbers import normalize
 from .text.pronounce import pronounce
@@ -89,7 +91,8 @@ def save_voice(
     "Write the voice of a trained task."
     header = dict(format=FORMAT, model=task.name, config=task.model.config.to_dict(), symbols=list(SYMBOLS),
                   mel_spec=task.spec.to_dict(), emotions=list(emotions), vocoder="griffin_lim", card=card)
-    state = {f"acoustic.{k}": v.detach().cpu() for k, v in task.model.state_dict().items()}
+    named = {"acoustic" if name == "model" else name: module for name, module in task.modules().items()}  # also an aligner
+    state = {f"{name}.{k}": v.detach().cpu() for name, module in named.items() for k, v in module.state_dict().items()}
     tensors = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     for i, name in enumerate(("mean", "std")):
         tensors[f"emotion.{name}"] = torch.stack([torch.as_tensor(pair[i], dtype=torch.float32) for pair in emotions.values()])
@@ -121,6 +124,12 @@ def voice_path(
     return asset_path(SHIPPED[str(voice)]) if str(voice) in SHIPPED else Path(voice)
 
 
+def part(tensors: dict, name: str) -> dict:
+    "The tensors of one module, in full precision."
+    mine = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
+    return {k: v.float() if v.is_floating_point() else v for k, v in mine.items()}
+
+
 class Voice:
     "A trained acoustic model with all that it needs to speak."
     def __init__(self, header: dict, tensors: dict, device="cpu"):
@@ -128,8 +137,11 @@ class Voice:
         self.mel_spec = MelSpec.from_dict(header["mel_spec"])
         self.sample_rate = self.mel_spec.sample_rate
         self.model = acoustic_model(header).to(self.device).eval()
-        state = {k.removeprefix("acoustic."): v for k, v in tensors.items() if k.startswith("acoustic.")}
-        self.model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+        self.model.load_state_dict(part(tensors, "acoustic"))
+        self.aligner = None  # What finds the letters in a recording, where the model needs it
+        if learned := part(tensors, "aligner"):
+            self.aligner = Aligner(self.mel_spec.n_mels)
+            self.aligner.load_state_dict(learned)
         self.emotions = dict(zip(header["emotions"], tensors["emotion.mean"], strict=True))
         self.spreads = dict(zip(header["emotions"], tensors["emotion.std"], strict=True))
         self.index = {s: i for i, s in enumerate(self.symbols)}
@@ -192,20 +204,33 @@ def mixture(self: Voice, mix: dict) -> torch.Tensor:  # (z_dim,)
 
 @patch
 @torch.inference_mode()
-def latent_of(self: Voice, like) -> torch.Tensor:  # (z_dim,)
-    "The latent of a recording: a path, or a wave at the voice's own rate."
+def latent_of(
+    self: Voice,
+    like,  # A recording: a path, or a wave at the voice's own rate
+    text: str | None = None,  # What it says: then its pace is measured, where the model knows pace
+) -> torch.Tensor:  # (z_dim,)
+    "The latent of a recording."
     wav = load_wav(like, self.sample_rate)[0] if isinstance(like, (str, Path)) else np.asarray(like, np.float32)
     features = as_features(analyse(wav, self.mel_spec))
     mel = torch.from_numpy(features["mel"])[None].to(self.device)  # (1, n_mels, frames)
     z = self.model.encode_style(mel, torch.tensor([mel.shape[2]], device=self.device))[0]
-    if hasattr(self.model, "measured_style"): z = self.model.measured_style(z, mel, features["f0"], features["voiced"])
+    if hasattr(self.model, "measured_style"):
+        z = self.model.measured_style(z, mel, features["f0"], features["voiced"], self.pace(features["mel"], text))
     return z[0].cpu()
 
 
 @patch
-def latent(self: Voice, emotion="neutral", intensity=1.0, like=None, mix=None) -> torch.Tensor:  # (z_dim,)
+def pace(self: Voice, mel: np.ndarray, text: str | None) -> float | None:
+    "How fast a mel (n_mels, frames) says a text, as `rate_of` counts; None without a text or an aligner."
+    if text is None or self.aligner is None: return None
+    ids = np.array(self.ids(pronounce(normalize(text))))
+    return rate_of(self.aligner.align(mel, ids), ids, self.model.letter_frames.cpu().numpy())
+
+
+@patch
+def latent(self: Voice, emotion="neutral", intensity=1.0, like=None, mix=None, like_text=None) -> torch.Tensor:  # (z_dim,)
     "The latent of an emotion, a recording (`like`) or a mixture (`mix`), `intensity` times as far from neutral."
-    target = self.latent_of(like) if like is not None else self.mixture(mix) if mix else self.mean(emotion)
+    target = self.latent_of(like, like_text) if like is not None else self.mixture(mix) if mix else self.mean(emotion)
     centre = self.emotions.get("neutral", torch.zeros_like(target))
     return centre + intensity * (target - centre)
 
@@ -312,6 +337,7 @@ def speak(
     emotion: str | int = "neutral",
     intensity: float = 1.0,  # 0 is neutral, 1 the emotion as trained, above 1 exaggerated
     like=None,  # A reference recording (path or wave) instead of an emotion
+    like_text: str | None = None,  # What is said in it, if it is known: then its pace is measured instead of guessed
     mix: dict | None = None,  # Weights of emotions instead of one, such as {"sad": 0.3, "angry": 0.7}
     speed: float = 1.0,  # 2 is twice as fast
     seed: int = 0,  # Another seed is another reading of the same sentence
@@ -327,7 +353,7 @@ def speak(
     told = self.controls(speed, pitch, energy)
     if not 0 <= intensity <= 3: raise EmottsError(f"intensity {intensity} is out of range: choose 0 to 3")
     sentences = [pronounce(s, lexicon) for s in split_sentences(normalize(text))]
-    z, spec = self.latent(emotion, intensity, like, mix) if z is None else z, self.mel_spec
+    z, spec = self.latent(emotion, intensity, like, mix, like_text) if z is None else z, self.mel_spec
     if variation: z = self.varied(z, emotion, variation, seed)
     if not told: z = self.steered(z, pitch, energy)
     mels, alignments, readings, stopped, f0s = map(list, zip(*(self.read(s, z, seed, tries, **told) for s in sentences), strict=True))

@@ -359,12 +359,18 @@ class FastSpeech2(nn.Module):
         z = torch.cat([heard[:, :n].softmax(1), heard[:, n:]], 1)
         return z, torch.zeros_like(z)
 
-    def measured_style(self, z: Tensor, mel: Tensor, f0: np.ndarray, voiced: np.ndarray) -> Tensor:
-        "A style (1, z_dim) as heard, with all of its manner measured but the pace; mel (1, n_mels, frames), F0 (frames,) in Hz."
-        figures = torch.from_numpy(manner(mel[0].cpu().numpy(), contour(f0), voiced, 0.)).to(z)
+    def measured_style(
+        self,
+        z: Tensor,  # As heard, (1, z_dim)
+        mel: Tensor,  # Of the recording, (1, n_mels, frames)
+        f0: np.ndarray,  # Hz (frames,), 0 where unvoiced
+        voiced: np.ndarray,  # (frames,) bool
+        rate: float | None = None,  # From `rate_of`, if the text is known
+    ) -> Tensor:  # (1, z_dim)
+        "A recording's style: its emotions, and without a text its pace, as heard; the rest of its manner as measured."
+        figures = torch.from_numpy(manner(mel[0].cpu().numpy(), contour(f0), voiced, rate or 0.)).to(z)
         figures = ((figures - self.manner_mean) / self.manner_std).clamp(-4, 4)
-        at = self.config.n_emotions + MANNER.index("rate")
-        figures[MANNER.index("rate")] = z[0, at]
+        if rate is None: figures[MANNER.index("rate")] = z[0, self.config.n_emotions + MANNER.index("rate")]
         return torch.cat([z[:, :self.config.n_emotions], figures[None]], 1)
 
 # %% ../../nbs/55_models.fastspeech2.ipynb #4ea5f40c
