@@ -22,12 +22,13 @@ from tqdm.auto import tqdm
 from ..audio.io import load_wav
 from ..audio.mel import MelSpec
 from ..audio.pitch import energy, f0_track
-from ..core import EmottsError, asset_path, named_rng, named_seed, sha256, write_aside
+from ..core import EmottsError, named_rng, named_seed, sha256, write_aside
 from ..data.features import SHARD, BuildReport, FeatureCache
 from ..data.filelist import Utterance
+from ..models.fastspeech2 import FastSpeech2Task
 from ..models.layers import keyed_randomness
 from ..pretrained import load_discriminators, load_vocoder
-from ..synthesis import Voice
+from ..synthesis import Voice, voice_path
 from ..text.numbers import normalize
 from ..text.pronounce import pronounce
 from ..training.checkpoint import digest
@@ -40,18 +41,22 @@ class Teacher:
     "An acoustic model that writes the mels of recordings, frame by frame as they are spoken."
     def __init__(
         self,
-        path: str | Path | None = None,  # A voice file, or the folder of an acoustic model's run; `None`: the voice that ships
+        path: str | Path | None = None,  # A voice, as in `Voice.load`, or the folder of an acoustic model's run
     ):
-        self.path = asset_path("voice.safetensors") if path is None else Path(path)
+        self.path = voice_path(path)
         self.task = self.voice = None
         if self.path.is_dir(): self._of_run()
         else: self._of_voice()
 
     def _of_voice(self):
         self.voice = Voice.load(self.path)
-        self.spec, self.digest, model = self.voice.mel_spec, sha256(self.path), self.voice.model
-        if not hasattr(model, "mel_out"):
-            raise EmottsError(f"{self.path}: a {type(model).__name__} voice does not know how long letters are: give the folder of its run")
+        self.spec, self.digest = self.voice.mel_spec, sha256(self.path)
+        if not hasattr(self.voice.model, "adapt"): return
+        if self.voice.aligner is None:
+            raise EmottsError(f"{self.path}: this voice does not know how long letters are: give the folder of its run")
+        self.task = FastSpeech2Task(model=self.voice.model.config.to_dict(), mel_spec=self.spec.to_dict())
+        for name, module in self.task.modules().items():
+            module.load_state_dict((self.voice.model if name == "model" else self.voice.aligner).state_dict()), module.eval()
 
     def _of_run(self):
         weights, _ = read_source(self.path)
@@ -69,14 +74,15 @@ class Teacher:
     def mel(self, utterance: Utterance, wav: np.ndarray) -> np.ndarray:  # (n_mels, frames), as many as the recording has
         "What the model writes for a recording (samples,) at the spec's rate; the same every time."
         with keyed_randomness([named_seed("teacher", utterance.text)]):
-            mel = (self._voice_mel if self.voice else self._run_mel)(utterance, wav)
+            mel = (self._run_mel if self.task else self._voice_mel)(utterance, wav)
+        if self.voice: mel = mel * self.voice.gain + self.voice.shift
         return np.maximum(mel[:, :self.spec.frames(len(wav))], self.spec.silence).astype(np.float32)
 
     def _voice_mel(self, utterance, wav):
         voice, real = self.voice, torch.from_numpy(self.spec(wav))[None]
         ids = torch.tensor([voice.ids(pronounce(normalize(utterance.text)))])
         out = voice.model(ids, torch.tensor([ids.shape[1]]), real, torch.tensor([real.shape[2]]))
-        return out.mel_post[0].numpy() * voice.gain + voice.shift
+        return out.mel_post[0].numpy()
 
     def _run_mel(self, utterance, wav):
         batch = self.task.collate([self.task.sample(utterance, named_rng("teacher"))])
@@ -170,10 +176,10 @@ class TaughtReader(CropReader):
 
 # %% ../../nbs/69_vocoders.finetune.ipynb #ea85bad1
 def open_vocoder(
-    path: str | Path | None = None,  # A vocoder file, a public checkpoint, or a voice with a vocoder; `None`: the voice that ships
+    path: str | Path | None = None,  # A vocoder file, a public checkpoint, or a voice with a vocoder, as in `Voice.load`
 ) -> Vocoder:
     "The vocoder that a file holds; raises `EmottsError` if it holds none."
-    path = asset_path("voice.safetensors") if path is None else Path(path)
+    path = voice_path(path)
     if not path.is_file(): raise EmottsError(f"there is no vocoder file {path}: give a vocoder, a checkpoint or a voice")
     if not _is_voice(path): return load_vocoder(path)
     found = Voice.load(path).vocoder
