@@ -35,7 +35,7 @@ def length_mask(
 def reverse_padded(
     x: Tensor,  # (batch, time, channels)
     lengths: Tensor,  # (batch,)
-) -> Tensor:  # The same shape
+) -> Tensor:  # (batch, time, channels)
     "Reverse each row's real part in time; the padding stays at the end."
     t = torch.arange(x.shape[1], device=x.device)[None]
     index = torch.where(t < lengths[:, None], lengths[:, None] - 1 - t, t)
@@ -90,7 +90,7 @@ def keep_mask(
 
 # %% ../../nbs/50_models.layers.ipynb #c8ead35d
 def dropout(
-    x: Tensor,  # Any shape
+    x: Tensor,  # (batch, …), or the batch elsewhere: see `batch_dim`
     p: float,  # Probability of dropping
     training: bool = True,  # Nothing is dropped otherwise
     batch_dim: int = 0,  # Which axis counts the samples
@@ -194,7 +194,7 @@ class LSTM(nn.Module):
         x: Tensor,  # (steps, batch, n_in)
         gates: Tensor | None = None,  # Added to the gate sums of every step, (batch, 4 dim)
         keep_h: Tensor | None = None,  # Scaled dropout masks of the state, (steps, batch, dim)
-        keep_c: Tensor | None = None,  # The same of the cell
+        keep_c: Tensor | None = None,  # The same of the cell, (steps, batch, dim)
     ) -> Tensor:  # (steps, batch, dim)
         "The states of all steps."
         bias = self.bias_ih + self.bias_hh

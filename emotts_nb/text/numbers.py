@@ -619,11 +619,15 @@ def read_fraction(m):
 
 
 @rule("fraction", DIGITS, r"(\d{1,4})/([A-Za-z])(?![A-Za-z0-9])", "/", run=(1, 4), first=True)
-def read_nth(m): return f" {LETTERS[m[2].upper()]} 분의 {number(m[1])}"
+def read_nth(m):
+    "1/n → 엔 분의 일"
+    return f" {LETTERS[m[2].upper()]} 분의 {number(m[1])}"
 
 
 @rule("quarter", "1234", r"([1-4])[/·]4 ?분기", "/·", run=(1, 1), first=True)
-def read_quarter(m): return f" {number(m[1])}사분기"
+def read_quarter(m):
+    "1/4분기 → 일사분기"
+    return f" {number(m[1])}사분기"
 
 # %% ../../nbs/11_text.numbers.ipynb #4335a129
 _WON = r" ?으?로 ?(?:이|승|패|앞|비|졌|지|꺾|완|역|리드|제압|격파|끝|마)"
@@ -662,11 +666,15 @@ def read_record(m):
 
 
 @rule("duration", DIGITS, r"(\d{1,2})h ?([0-5]?\d)m(?:in)?(?![A-Za-z0-9])", "h", run=(1, 2), first=True)
-def read_duration(m): return f" {counted(int(m[1]), '시간')} 시간 {number(m[2])} 분"
+def read_duration(m):
+    "2h 30m → 두 시간 삼십 분"
+    return f" {counted(int(m[1]), '시간')} 시간 {number(m[2])} 분"
 
 
 @rule("clock", DIGITS, r"(\d{1,2}) ?([aApP])\.?[mM]\b\.?(?![A-Za-z])", " aApP", run=(1, 2), first=True)
-def read_ampm(m): return _AMPM[m[2].lower()] + clock(int(m[1])) if 1 <= int(m[1]) <= 12 else None
+def read_ampm(m):
+    "3 p.m. → 오후 세 시"
+    return _AMPM[m[2].lower()] + clock(int(m[1])) if 1 <= int(m[1]) <= 12 else None
 
 # %% ../../nbs/11_text.numbers.ipynb #0c05458e
 _BOOKS = _any("""복음 창세기 출애굽기 레위기 민수기 신명기 시편 잠언 전도서 이사야 예레미야 로마서 전서 후서 서신 갈라디아서 에베소서
@@ -675,7 +683,9 @@ _BOOKS = _any("""복음 창세기 출애굽기 레위기 민수기 신명기 시
 
 
 @rule("verse", DIGITS, r"(\d{1,3}):(\d{1,3})(?![\d:])", ":", run=(1, 3), first=True)
-def read_verse(m): return f" {sino(int(m[1]))} 장 {sino(int(m[2]))} 절" if _BOOKS.search(before(m)) else None
+def read_verse(m):
+    "요한복음 3:16 → 요한복음 삼 장 십육 절"
+    return f" {sino(int(m[1]))} 장 {sino(int(m[2]))} 절" if _BOOKS.search(before(m)) else None
 
 # %% ../../nbs/11_text.numbers.ipynb #a44e72ef
 def date(year: str, month: str, day: str = "") -> str | None:
@@ -694,11 +704,15 @@ _DOT = r"(?:\.(?= ?[(가-힣]))?"  # the last point of 2024. 3. 5. belongs to th
 @rule("date", DIGITS, r"(?<=['’])(\d\d)(\.)(\d{1,2})\.(\d{1,2})(?![\d.])", ".", run=(2, 2), first=True)
 @rule("date", "12", r"([12][09]\d\d)()([01]\d)([0-3]\d)(?![\d.,-]|[가-힣])", run=(8, 8), first=True)
 @rule("date", "12", r"((?:19|20)\d\d)(\.) (\d{1,2})()\.(?! ?\d)", ".", run=(4, 4), first=True)
-def read_date(m): return date(m[1], m[3], m[4])
+def read_date(m):
+    "2024-03-05 → 이천이십사 년 삼월 오 일"
+    return date(m[1], m[3], m[4])
 
 
 @rule("date", "12", r"((?:19|20)\d\d)([./-])(0[1-9]|1[0-2])(?![\d,/-]|\.\d)\.?", "./-", run=(4, 4), first=True)
-def read_month(m): return date(m[1], m[3]) if not find_counter(m.string, m.end())[0] else None
+def read_month(m):
+    "2024.03 → 이천이십사 년 삼월"
+    return date(m[1], m[3]) if not find_counter(m.string, m.end())[0] else None
 
 # %% ../../nbs/11_text.numbers.ipynb #aa9f7dfc
 _WEEKDAY = r" ?\([월화수목금토일](?:요일)?\)"
@@ -706,7 +720,9 @@ _WEEKDAY = r" ?\([월화수목금토일](?:요일)?\)"
 
 @rule("date", DIGITS, rf"()()(\d{{1,2}})[/.] ?(\d{{1,2}})(?:\.(?= ?\())?(?={_WEEKDAY})", "/.", run=(1, 2), first=True)
 @rule("date", DIGITS, r"()()(\d{1,2})/(\d{1,2})(?:일|(?= ?(?:까지|부터|오전|오후|마감|\d{1,2}:\d\d)))", "/", run=(1, 2), first=True)
-def read_day(m): return date("", m[3], m[4])
+def read_day(m):
+    "3/5(화) → 삼월 오 일 화요일"
+    return date("", m[3], m[4])
 
 
 @rule("date", DIGITS, r"(\d{1,2})/(\d{1,2}) ?[~-] ?(?:(\d{1,2})/)?(\d{1,2})(?![\d/])", "/", run=(1, 2), first=True)
@@ -751,7 +767,9 @@ def read_virus(m):
 
 
 @rule("season", "12", r"((?:19|20)\d\d)[-/](\d\d)(?= ?(?:시즌|학년도|회계|겨울))", "-/", run=(4, 4), first=True)
-def read_season(m): return f" {number(m[1])} {number(m[2])} "
+def read_season(m):
+    "2023-24 시즌 → 이천이십삼 이십사 시즌"
+    return f" {number(m[1])} {number(m[2])} "
 
 # %% ../../nbs/11_text.numbers.ipynb #fb7712c8
 @rule("code", DIGITS,
@@ -777,7 +795,9 @@ _PLATE = "가나다라마거너더러머버서어저고노로모보소오구누�
 
 
 @rule("plate", DIGITS, rf"(\d{{2,3}})([{_PLATE}])(\d{{4}})(?!\d|[가-힣])", run=(2, 3), first=True)
-def read_plate(m): return f" {digits(m[1])} {m[2]} {digits(m[3])}"
+def read_plate(m):
+    "12가3456 → 일이 가 삼사오육"
+    return f" {digits(m[1])} {m[2]} {digits(m[3])}"
 
 
 _AREA = r"(?:0?1[016789]|02|0[3-6][1-5]|0[78]0|050\d)"
@@ -902,7 +922,9 @@ def address(written: str) -> str:
 
 # %% ../../nbs/11_text.numbers.ipynb #b08c6c7e
 @rule("mail", LATIN + DIGITS, r"[A-Za-z0-9_.+-]{1,64}+@[A-Za-z0-9-]{1,63}+(?:\.[A-Za-z0-9-]{1,63}+){1,5}", LATIN + "@._+-", first=True)
-def read_mail(m): return address(m[0])
+def read_mail(m):
+    "An address, part by part: a@b.kr → 에이 골뱅이 비 닷 케이알"
+    return address(m[0])
 
 
 @rule("web", LATIN + DIGITS,
@@ -919,11 +941,15 @@ _FILE = "pdf|txt|hwpx?|jpe?g|png|gif|zip|exe|docx?|xlsx?|pptx?|mp3|mp4|wav|py|cs
 
 
 @rule("file", LATIN, rf"([A-Za-z]{{1,40}})\.({_FILE})(?![A-Za-z])", first=True)
-def read_file(m): return f"{latin(m[1])} 점 {latin(m[2])}"
+def read_file(m):
+    "photo.jpg → 포토 점 제이피지"
+    return f"{latin(m[1])} 점 {latin(m[2])}"
 
 
 @rule("file", ".", rf"\.({_FILE})(?![A-Za-z])")
-def read_extension(m): return f" 점 {latin(m[1])}"
+def read_extension(m):
+    ".pdf → 점 피디에프"
+    return f" 점 {latin(m[1])}"
 
 # %% ../../nbs/11_text.numbers.ipynb #930c61bb
 _SHORT = {"no": "넘버", "vol": "볼륨", "ver": "버전", "v": "버전", "ch": "챕터", "mr": "미스터", "mrs": "미세스", "ms": "미즈",
@@ -933,24 +959,33 @@ _SHORT = {"no": "넘버", "vol": "볼륨", "ver": "버전", "v": "버전", "ch":
 @rule("abbreviation", "NVCnv", r"(No|Vol|Ver|Ch|no|vol|ver|v)\.? ?(?=\d)", first=True)
 @rule("abbreviation", "MDP", r"(Mr|Mrs|Ms|Dr|Prof)\. ?(?=[A-Z가-힣])", first=True)
 @rule("abbreviation", "Pp", r"([pP]H) ?(?=\d)", first=True)
-def read_abbreviation(m): return f" {_SHORT[m[1].lower()]} "
+def read_abbreviation(m):
+    "Mr., Dr., pH: the words that they stand for"
+    return f" {_SHORT[m[1].lower()]} "
 
 
 @rule("page", "p", r"pp?\. ?(\d{1,4})(?:[-~](\d{1,4}))?(?![\d.])", first=True)
-def read_page(m): return f" {number(m[1])}" + (f"에서 {number(m[2])}" if m[2] else "") + " 페이지"
+def read_page(m):
+    "p. 12 → 십이 페이지"
+    return f" {number(m[1])}" + (f"에서 {number(m[2])}" if m[2] else "") + " 페이지"
 
 
 @rule("countdown", "D", r"D([-+])(?=\d{1,4}(?!\d))", first=True)
-def read_countdown(m): return " 디 마이너스 " if m[1] == "-" else " 디 플러스 "
+def read_countdown(m):
+    "D-7 → 디 마이너스 칠"
+    return " 디 마이너스 " if m[1] == "-" else " 디 플러스 "
 
 
 @rule("clock", "APap", r"([APap])\.?[Mm]\.?(?= ?\d{1,2}(?::|시))", first=True)
-def read_before_clock(m): return _AMPM[m[1].lower()]
+def read_before_clock(m):
+    "PM 3:30 → 오후 세 시 삼십 분"
+    return _AMPM[m[1].lower()]
 
 
 @rule("unit", "kcmgMGdhKμ", r"(?:km/h|μ[mg]|k[mg]|[cm]m|m[gl]|mL|kcal|kWh|[kMG]Hz|dB|hPa|KB|MB|GB|[ckm]?m[23²³])(?![A-Za-z0-9])",
         first=True)
 def read_unit(m):
+    "A unit with no number before it: kg당 → 킬로그램당"
     first, name, end = find_unit(m.string, m.start())
     return (f" {first} {name}", end) if name else None
 
@@ -971,11 +1006,15 @@ def read_sign(m):
 
 
 @rule("greek", "".join(GREEK) + "".join(GREEK).upper(), ".")
-def read_greek(m): return GREEK[m[0].lower()]
+def read_greek(m):
+    "α → 알파"
+    return GREEK[m[0].lower()]
 
 
 @rule("pause", PAUSES, ".")
-def read_pause(m): return ", "
+def read_pause(m):
+    "A mark at which speech pauses"
+    return ", "
 
 # %% ../../nbs/11_text.numbers.ipynb #d4c66c27
 @rule("pause", ".", r"\.{2,}")
@@ -1050,14 +1089,18 @@ def read_equals(m):
 
 
 @rule("sale", "12", r"([12])\+1(?![\d=+]| ?=|[은는])", "+", run=(1, 1), first=True)
-def read_sale(m): return f" {ENGLISH_DIGITS[m[1]]} 플러스 원"
+def read_sale(m):
+    "1+1 행사 → 원 플러스 원 행사"
+    return f" {ENGLISH_DIGITS[m[1]]} 플러스 원"
 
 # %% ../../nbs/11_text.numbers.ipynb #b6d9cb30
 _COMPARE = {"<": ("미만", "작다"), ">": ("초과", "크다"), "≤": ("이하", "작거나 같다"), "≥": ("이상", "크거나 같다")}
 
 
 @rule("arithmetic", "xX*", r"[xX*] ?(?=\d)", first=True)
-def read_times(m): return " 곱하기 " if re.search(r"\d(?:cm|mm|m)? ?$", before(m)) else None
+def read_times(m):
+    "3×4 → 삼 곱하기 사"
+    return " 곱하기 " if re.search(r"\d(?:cm|mm|m)? ?$", before(m)) else None
 
 
 @rule("comparison", "<>≤≥", r"([<>≤≥]) ?(?=\d)", first=True)
@@ -1079,15 +1122,21 @@ def read_power(m):
 
 
 @rule("degree", "°", r"°[CF]?(?![A-Za-z])")
-def read_degree(m): return " 도"
+def read_degree(m):
+    "90° → 구십 도"
+    return " 도"
 
 
 @rule("degree", DIGITS, r"(\d{1,3})° ?(\d{1,2})['′](?: ?(\d{1,2})[\"″])?", "°", run=(1, 3), first=True)
-def read_angle(m): return f" {number(m[1])} 도 {number(m[2])} 분" + (f" {number(m[3])} 초" if m[3] else "")
+def read_angle(m):
+    "37°30′ → 삼십칠 도 삼십 분"
+    return f" {number(m[1])} 도 {number(m[2])} 분" + (f" {number(m[3])} 초" if m[3] else "")
 
 
 @rule("about", "≒≈", r"[≒≈] ?(?=\d)")
-def read_about(m): return " 약 "
+def read_about(m):
+    "≒3 → 약 삼"
+    return " 약 "
 
 # %% ../../nbs/11_text.numbers.ipynb #048047df
 _ENDING = re.compile("[요다네야아어지까녕죠군나오와히서고면며라래자해]$")  # how sentences end, and places rarely
@@ -1111,16 +1160,22 @@ def read_mark(m):
 
 
 @rule("hashtag", "#", r"#(?=\w)")
-def read_hash(m): return " 넘버 " if after(m)[0] in DIGITS else " 해시태그 "
+def read_hash(m):
+    "#맛집 → 해시태그 맛집"
+    return " 넘버 " if after(m)[0] in DIGITS else " 해시태그 "
 
 
 @rule("company", "(㈜", r"\(주\)|㈜")
-def read_company(m): return " 주식회사" + " " * (not before(m)[-1:].strip())
+def read_company(m):
+    "㈜한국 → 주식회사 한국"
+    return " 주식회사" + " " * (not before(m)[-1:].strip())
 
 
 @rule("face", "^T><:;=", r"\^[_.ㅡ-]?\^|T[_.]?T(?![A-Za-z])|>_<|><|<3(?!\d)|[:;=]-?[)(DPp](?![A-Za-z가-힣\d])", first=True)
 @rule("face", "ㅡㅠㅜㅇ", r"[ㅡㅠㅜㅇ][._][ㅡㅠㅜㅇ]|[ㅇㅡ]ㅅ[ㅇㅡ]")
-def read_face(m): return " "
+def read_face(m):
+    "^^, :), ㅠ_ㅠ: said by nobody"
+    return " "
 
 # %% ../../nbs/11_text.numbers.ipynb #5741b266
 SLANG = dict(pair.split("=") for pair in """ㅇㅇ=응응 ㄴㄴ=노노 ㄱㄱ=고고 ㅇㅋ=오케이 ㄱㅅ=감사 ㄳ=감사 ㅊㅋ=축하 ㅂㅂ=바이바이 ㅂㅇ=바이

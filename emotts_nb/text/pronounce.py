@@ -35,6 +35,7 @@ def _new_word(mark): return mark in ("+", "~", " ", "=")
 
 
 def liaison(coda, onset, vowel, mark=""):
+    "13, 14: a coda before a vowel moves over, of a cluster only its second letter: 옷이 → 오시, 값을 → 갑쓸."
     if onset != "ㅇ" or mark == "=" or mark == " " and coda not in _NASAL: return None
     if (coda, vowel) == ("ㅌ", "ㅢ"): return "13 liaison", "", "ㅌ", "ㅔ"  # 밭의 → 바테: 틔 would be 티
     if coda in _SPLIT: return "14 liaison of a cluster", *_SPLIT[coda], vowel
@@ -42,17 +43,20 @@ def liaison(coda, onset, vowel, mark=""):
 
 # %% ../../nbs/12_text.pronounce.ipynb #553e132c
 def before_word(coda, onset, vowel, mark=""):
+    "15: before a word of its own the coda is first said as at the end of a word: 겉+옷 → 걷+옷."
     if not _new_word(mark) or onset not in ("ㅇ", "ㅎ") or mark == "=": return None
     if onset == "ㅎ" or mark != " " or _FINAL[coda] in _NASAL: return "15 before a word", _FINAL[coda], onset, vowel
 
 # %% ../../nbs/12_text.pronounce.ipynb #80eb1c68
 def palatalise(coda, onset, vowel, mark=""):
+    "17: ㄷ, ㅌ before 이, 여, 히 of a particle or suffix: 굳이 → 구지, 닫히다 → 다치다."
     if coda not in ("ㄷ", "ㅌ", "ㄾ") or vowel not in "ㅣㅕ" or _new_word(mark): return None
     if onset == "ㅇ": return "17 palatalisation", "ㄹ" if coda == "ㄾ" else "", "ㅈ" if coda == "ㄷ" else "ㅊ", vowel
     if onset == "ㅎ" and coda == "ㄷ": return "17 palatalisation", "", "ㅊ", vowel
 
 # %% ../../nbs/12_text.pronounce.ipynb #3a72dd38
 def melt_h(coda, onset, vowel, mark=""):
+    "12: ㅎ melts with ㄱ, ㄷ, ㅂ, ㅈ, makes ㅅ tense, is silent before a vowel: 좋다 → 조타, 좋아 → 조아."
     label = "12 ㅎ"
     if coda in _H:
         if onset == "ㅇ" and mark != "=": return label, _H[coda], onset, vowel
@@ -67,6 +71,7 @@ def melt_h(coda, onset, vowel, mark=""):
 
 # %% ../../nbs/12_text.pronounce.ipynb #d6d242e5
 def tense(coda, onset, vowel, mark=""):
+    "11, 23–25: ㄱ ㄷ ㅂ ㅅ ㅈ are tense after stops and after the clusters of stems: 국밥 → 국빱, 앉고 → 안꼬."
     if onset not in _TENSE or coda in ("ㄶ", "ㅀ"): return None
     if (coda, onset) == ("ㄺ", "ㄱ") and not _new_word(mark): return "11 ㄺ of a stem", "ㄹ", "ㄲ", vowel
     if _FINAL[coda] in _NASAL: return "23 tense after a stop", coda, _TENSE[onset], vowel
@@ -76,30 +81,36 @@ def tense(coda, onset, vowel, mark=""):
 
 # %% ../../nbs/12_text.pronounce.ipynb #881567e0
 def simplify(coda, onset, vowel, mark=""):
+    "8–11: what is left of a coda that no vowel takes over: 값 → 갑."
     if _FINAL[coda] != coda: return "8–11 coda", _FINAL[coda], onset, vowel
 
 # %% ../../nbs/12_text.pronounce.ipynb #aeb135c5
 def l_to_n(coda, onset, vowel, mark=""):
+    "19, 20: ㄹ as ㄴ after stops, ㅁ and ㅇ: 강릉 → 강능."
     if onset != "ㄹ" or mark == "=": return None
     if coda in _NASAL or coda in ("ㅁ", "ㅇ") and mark != " ": return "19 ㄹ as ㄴ", coda, "ㄴ", vowel
     if mark == ":" and coda == "ㄴ": return "20 ㄹ as ㄴ", coda, "ㄴ", vowel
 
 
 def nasalise(coda, onset, vowel, mark=""):
+    "18: a stop before ㄴ, ㅁ becomes the nasal of its place: 국물 → 궁물."
     if coda in _NASAL and onset in ("ㄴ", "ㅁ"): return "18 nasal", _NASAL[coda], onset, vowel
 
 # %% ../../nbs/12_text.pronounce.ipynb #096325a8
 def lateralise(coda, onset, vowel, mark=""):
+    "20: ㄴ beside ㄹ becomes ㄹ: 신라 → 실라, 칼날 → 칼랄."
     if (coda, onset) == ("ㄹ", "ㄴ") and mark != "=" or (coda, onset) == ("ㄴ", "ㄹ") and mark not in (" ", "="):
         return "20 ㄴ as ㄹ", "ㄹ", "ㄹ", vowel
 
 # %% ../../nbs/12_text.pronounce.ipynb #c842a543
 def vowels(coda, onset, vowel, mark=""):
+    "5: 져 쪄 쳐 are 저 쩌 처; consonant + ㅢ is ㅣ: 희망 → 히망."
     if vowel == "ㅕ" and onset in ("ㅈ", "ㅉ", "ㅊ"): return "5 vowel", coda, onset, "ㅓ"
     if vowel == "ㅢ" and onset in ("ㅎ", "ㄸ", "ㅆ", "ㅌ"): return "5 vowel", coda, onset, "ㅣ"
 
 # %% ../../nbs/12_text.pronounce.ipynb #967e53a9
 def marked(coda, onset, vowel, mark=""):
+    "24–30: what the lexicon's marks ask for: a tense onset, a ㄴ in between, a silent ㅅ."
     if mark == "^" and onset in _TENSE: return "24–28 tense in this word", coda, _TENSE[onset], vowel
     if mark == "~" and coda and onset == "ㅇ" and vowel in _Y: return "29 ㄴ between words", coda, "ㄴ", vowel
     if mark == "_" and coda == "ㅅ" and onset in _TENSE: return "30 silent ㅅ", "", _TENSE[onset], vowel
