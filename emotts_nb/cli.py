@@ -263,15 +263,16 @@ def report(args):
     "emotts report"
     if args.models or args.effort: return report_models(args)
     from emotts_nb.data.filelist import read_filelist
-    from emotts_nb.evaluation.report import judge_control, judge_voice
+    from emotts_nb.evaluation.report import judge_control, judge_speed, judge_voice
     from emotts_nb.synthesis import update_card, voice_path
 
     if not args.corpus: raise EmottsError("report on what? --quick tries every model, --corpus FOLDER measures a voice on its test part")
     one_thread()
     train, test = (read_filelist(args.corpus / f"{part}.txt") for part in ("train", "test"))
-    voice, teachers = voice_of(args), some(train, args.judge, args.seed)
-    figures = judge_voice(voice, teachers, test, args.seed)
-    if args.control: figures["control"] = judge_control(voice, teachers, sorted({u.text for u in test})[:args.control], args.seed)
+    voice, teachers, texts = voice_of(args), some(train, args.judge, args.seed), sorted({u.text for u in test})
+    if args.sentences: texts = some(texts, args.sentences, args.seed)
+    figures = judge_voice(voice, teachers, [u for u in test if u.text in texts], args.seed) | judge_speed(voice, args.voice, texts[:20])
+    if args.control: figures["control"] = judge_control(voice, teachers, texts[:args.control], args.seed)
     if args.update_card: update_card(voice_path(args.voice), figures)
     lines = [f"{name:36} {value:.3f}" for name, value in figures.items() if isinstance(value, float)]
     lines += [f"{e:12} good {r['good']:.3f}  heard as it {r['accuracy']:.3f}  {r['heard_as']}" for e, r in figures["per_emotion"].items()]
@@ -605,6 +606,7 @@ def options() -> argparse.ArgumentParser:
     p.add_argument("--workers", type=int, help="trials at a time (default: one a core, at most 4)")
     p.add_argument("--corpus", type=Path, help="folder with train.txt (teaches the judge) and test.txt")
     p.add_argument("--judge", type=int, default=1000, help="recordings that teach the judge")
+    p.add_argument("--sentences", type=int, default=0, help="held-out sentences to be read, each in every emotion (default: all)")
     p.add_argument("--control", type=int, default=0, help="sentences to walk intensity and mixing through in five steps (0: skip)")
     p.add_argument("--seed", type=int, default=0, help="names all randomness")
     p.add_argument("--update-card", action="store_true", help="write the figures into the voice's card")

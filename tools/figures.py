@@ -11,12 +11,37 @@ from fastcore.nbio import read_nb, write_nb
 
 VOICE, INDEX = Path("emotts_nb/assets/voice.safetensors"), Path("nbs/index.ipynb")
 BEGIN, END = "<!-- figures of the shipped voice: written by tools/figures.py -->", "<!-- end of figures -->"
-SHARES = {  # key of the report → what it means
-    "good": "read from end to end: no skip, no repeat, a sane length",
-    "stopped": "stopped by themselves",
-    "emotion_accuracy": "heard as the emotion asked for, by a linear judge taught on recordings",
-    "emotion_accuracy_of_recordings": "… the same judge on held-out recordings",
-    "emotion_accuracy_shuffled_labels": "… a judge taught with shuffled labels (chance)",
+def percent(share): return f"{100 * share:.1f} %"
+
+
+def ratio(x): return f"{x:.3f}"
+
+
+def seconds(x): return f"{x:.2f} s"
+
+
+def megabytes(x): return f"{x:.0f} MB"
+
+
+MEASURES = {  # key of the report → what it means, how it is written
+    "good": ("read from end to end: no skip, no repeat, a sane length", percent),
+    "stopped": ("stopped by themselves", percent),
+    "covered_98": ("98 % of the letters, or more, were looked at", percent),
+    "phone_error_rate": ("phones that our recogniser hears wrongly", percent),
+    "phone_error_rate_of_recordings": ("… in held-out recordings", percent),
+    "phone_error_ratio": ("… the voice's against the recordings'", ratio),
+    "emotion_accuracy": ("heard as the emotion asked for, by a linear judge taught on recordings", percent),
+    "emotion_accuracy_of_recordings": ("… the same judge on held-out recordings", percent),
+    "emotion_accuracy_ratio": ("… the voice's against the recordings'", ratio),
+    "emotion_accuracy_shuffled_labels": ("… a judge taught with shuffled labels (chance)", percent),
+    "f0_correlation": ("correlation of log F0 with the recording, over all frames voiced in both", ratio),
+    "f0_correlation_of_recordings": ("… of a second recording, which is the most to ask", ratio),
+    "f0_correlation_within": ("correlation of log F0 within an utterance, the mean", ratio),
+    "f0_correlation_within_of_recordings": ("… of a second recording, which is the most to ask", ratio),
+    "compute_per_audio": ("CPU seconds for a second of sound, one core", ratio),
+    "first_audio_s": ("until the first sound of a sentence, the voice being loaded (CPU time)", seconds),
+    "cold_start_cpu_s": ("`emotts say`, from nothing to a file (CPU time)", seconds),
+    "peak_mb": ("… and its memory at most", megabytes),
 }
 
 
@@ -34,7 +59,7 @@ def table(head, rows):
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in lines)
 
 
-def percent(share): return f"{100 * share:.1f} %"
+def written(value, how): return how(value) if isinstance(value, (int, float)) else value or "–"
 
 
 def section(
@@ -49,10 +74,15 @@ def section(
     parts = [table(("the shipped voice", ""), facts)]
     if figures is None: return "\n\n".join([*parts, "It has not been measured yet."])
     parts.append(f"Measured on {figures['utterances']} utterances of {figures['sentences']} held-out sentences, each read freely, once:")
-    shares = [(told, percent(figures[k])) for k, told in SHARES.items() if k in figures]
+    rows = [(told, written(figures[k], how)) for k, (told, how) in MEASURES.items() if k in figures]
+    control = figures.get("control", {})
+    for kind in ("intensity", "mixing"):
+        every = [rho for walk in control.get(kind, {}).values() for rho in walk.values()]
+        if every: rows.append((f"{kind} in five steps: Spearman's rank correlation with what is heard, mean and lowest of {len(every)}",
+                               f"{sum(every) / len(every):.3f}, {min(every):.3f}"))
     correlation = figures.get("correlation", {})
     means = [(f"correlation of the emotions' means with the corpus's: {k.replace('_', ' ')}", f"{v:.3f}") for k, v in correlation.items()]
-    parts.append(table(("measure", "figure"), shares + means))
+    parts.append(table(("measure", "figure"), rows + means))
     rows = [(e, percent(row["good"]), percent(row["accuracy"])) for e, row in figures.get("per_emotion", {}).items()]
     if rows: parts.append(table(("emotion", "read well", "heard as it"), rows))
     return "\n\n".join(parts)

@@ -7,8 +7,8 @@ Docs: https://emotts-nb.github.io/emotts_nb/evaluation.distances.html.md"""
 # %% auto #0
 __all__ = ['SPEC', 'ORDER', 'UNITS', 'RISING', 'Unmeasurable', 'figures', 'heard', 'frame_power', 'cepstra', 'cepstral_distance',
            'pairing', 'Pair', 'mcd', 'both_voiced', 'f0_rmse', 'voicing_error', 'gross_pitch_error', 'f0_frame_error',
-           'mel_distance', 'stft_distance', 'stoi', 'pesq', 'same_length', 'length_error', 'duration_error',
-           'speaking_rate', 'level', 'attention_focus', 'compare', 'Mean', 'mean_interval', 'summary']
+           'f0_correlation', 'mel_distance', 'stft_distance', 'stoi', 'pesq', 'same_length', 'length_error',
+           'duration_error', 'speaking_rate', 'level', 'attention_focus', 'compare', 'Mean', 'mean_interval', 'summary']
 
 # %% ../../nbs/71_evaluation.distances.ipynb #f6b1014a
 import warnings
@@ -160,6 +160,18 @@ def f0_frame_error(real: np.ndarray, made: np.ndarray) -> float:  # 0-1
     wrong = both & (np.abs(made - real) > 0.2 * real)
     return float((((real > 0) != (made > 0)) | wrong).mean())
 
+
+def f0_correlation(
+    real: np.ndarray,  # (frames,) Hz, 0 where unvoiced
+    made: np.ndarray,  # (frames,) Hz, 0 where unvoiced
+) -> float:  # -1..1
+    "Pearson's correlation of log F0 over frames voiced in both; raises `Unmeasurable` for fewer than ten, or a pitch that never moves."
+    both = both_voiced(real, made)
+    if both.sum() < 10: raise Unmeasurable(f"only {both.sum()} frames are voiced in both")
+    a, b = (np.log(x[both].astype(np.float64)) for x in (real, made))
+    if min(a.std(), b.std()) < 1e-6: raise Unmeasurable("the pitch never moves")
+    return float(np.corrcoef(a, b)[0, 1])
+
 # %% ../../nbs/71_evaluation.distances.ipynb #372f06f6
 def mel_distance(real: np.ndarray, made: np.ndarray) -> float:  # Waves (samples,) at 22.05 kHz
     "Mean absolute distance of log mels (ln, 80 bands, floor 1e-5), over the length that both have."
@@ -253,9 +265,9 @@ def attention_focus(
     return float(np.max(alignment, axis=1).mean())
 
 # %% ../../nbs/71_evaluation.distances.ipynb #8e360de8
-UNITS = dict(mcd="dB", mcd_c0="dB", f0_rmse="cents", vde="share", gpe="share", ffe="share", length_error="share", mel="ln", stft="",
-             stoi="", estoi="", pesq="", syllables_per_second="1/s", lufs="LUFS", focus="share", coverage="share")
-RISING = {"stoi", "estoi", "pesq", "focus", "coverage"}  # More is better; of the others less, rate and loudness apart
+UNITS = dict(mcd="dB", mcd_c0="dB", f0_rmse="cents", f0_correlation="", vde="share", gpe="share", ffe="share", length_error="share",
+             mel="ln", stft="", stoi="", estoi="", pesq="", syllables_per_second="1/s", lufs="LUFS", focus="share", coverage="share")
+RISING = {"f0_correlation", "stoi", "estoi", "pesq", "focus", "coverage"}  # More is better; of the others less, rate and loudness apart
 
 
 def compare(
@@ -269,7 +281,8 @@ def compare(
     except Unmeasurable as e: return dict.fromkeys(_TOGETHER if warp else (*_TOGETHER, *_IN_TIME), str(e))
     measures = dict(
         mcd=lambda: mcd(pair), mcd_c0=lambda: mcd(pair, True), f0_rmse=lambda: f0_rmse(*pair.tracks),
-        vde=lambda: voicing_error(*pair.tracks), gpe=lambda: gross_pitch_error(*pair.tracks), ffe=lambda: f0_frame_error(*pair.tracks),
+        f0_correlation=lambda: f0_correlation(*pair.tracks), vde=lambda: voicing_error(*pair.tracks),
+        gpe=lambda: gross_pitch_error(*pair.tracks), ffe=lambda: f0_frame_error(*pair.tracks),
         length_error=lambda: length_error(real, made, sample_rate))
     if not warp: measures |= dict(
         mel=lambda: mel_distance(pair.real, pair.made), stft=lambda: stft_distance(pair.real, pair.made),
@@ -278,7 +291,8 @@ def compare(
     return figures(measures)
 
 
-_TOGETHER, _IN_TIME = ("mcd", "mcd_c0", "f0_rmse", "vde", "gpe", "ffe", "length_error"), ("mel", "stft", "stoi", "estoi", "pesq")
+_TOGETHER = ("mcd", "mcd_c0", "f0_rmse", "f0_correlation", "vde", "gpe", "ffe", "length_error")
+_IN_TIME = ("mel", "stft", "stoi", "estoi", "pesq")
 
 # %% ../../nbs/71_evaluation.distances.ipynb #a239418e
 class Mean(NamedTuple):

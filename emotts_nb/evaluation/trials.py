@@ -464,15 +464,10 @@ def try_system(record: Record, name: str, effort: Effort, corpus: Path, judges: 
 
 def _first_audio(voice) -> float:
     "CPU seconds until the first sound of a short sentence is there, the model being loaded."
-    from emotts_nb.text.numbers import normalize
-    from emotts_nb.text.pronounce import pronounce
+    from emotts_nb.evaluation.report import first_audio
 
     voice.speak("네.")
-    began = time.process_time()
-    mel = voice.read(pronounce(normalize("안녕하세요.")), voice.mean("neutral"), 0, 1)[0]
-    if voice.vocoder is None or not voice.vocoder.receptive_field: voice.sound(mel)
-    else: next(voice.vocoder.stream([voice.to_vocoder(mel)], 16))
-    return round(time.process_time() - began, 4)
+    return round(first_audio(voice, "안녕하세요."), 4)
 
 
 def try_pair(record: Record, acoustic: str, vocoder: str, jobs: Path):
