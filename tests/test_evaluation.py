@@ -16,6 +16,7 @@ from emotts_nb.data.filelist import read_filelist
 from emotts_nb.data.sample import sample_path
 from emotts_nb.evaluation import distances as d
 from emotts_nb.evaluation import page, recognisers, trials
+from emotts_nb.models.tacotron2 import reading
 from emotts_nb.training.tasks import TASKS, TaskEntry
 
 RATE = 22050
@@ -76,6 +77,94 @@ def test_pitch_counts_by_hand():
         assert d.gross_pitch_error(real, made) == pytest.approx(gross / len(both))
         assert d.voicing_error(real, made) == pytest.approx(wrong / 30)
         assert d.f0_frame_error(real, made) == pytest.approx((wrong + gross) / 30)
+
+
+# --- every figure of `compare` and its like: perfect where nothing was done, and worse with each of ten steps of damage -------------
+
+def _noise(wav, k): return wav + 0.004 * 1.6**k * named_rng("hiss").standard_normal(len(wav)).astype(np.float32) if k else wav
+
+
+def _buzz(f0, seconds=1.0):
+    phase = 2 * np.pi * f0 * np.arange(round(seconds * RATE)) / RATE
+    return sum(0.3 / h * np.sin(h * phase) for h in range(1, 12)).astype(np.float32)
+
+
+def _tune(): return np.where(np.arange(400) % 9, 180 * 2 ** (np.sin(np.arange(400) / 25) / 5), 0)
+
+
+def _voiceless(k): return np.where(np.arange(400) < 20 * k, 0, _tune())
+
+
+def _bent(k): return _tune() * 2 ** (k * named_rng("bent").standard_normal(400) / 20)
+
+
+def _blurred(k): return (1 - k / 12) * np.eye(12) + k / 144
+
+
+def _skipping(k): return np.where(np.arange(20)[:, None] < k, np.eye(20)[0], np.eye(20))  # keeps looking at the first letter
+
+
+def _padded(k): return np.concatenate([np.zeros(k * 2000, np.float32), _buzz(150, 1 + k / 8), np.zeros(9000, np.float32)])
+
+
+DAMAGED = {  # figure → of a recording and a step 0-10; step 0 is no damage
+    "mcd": lambda w, k: d.mcd(d.Pair(w, _noise(w, k), RATE)), "mcd_c0": lambda w, k: d.mcd(d.Pair(w, _noise(w, k), RATE), c0=True),
+    "f0_rmse": lambda w, k: d.f0_rmse(*d.Pair(_buzz(150), _buzz(150 * 2 ** (k / 12)), RATE, False).tracks),
+    "f0_correlation": lambda w, k: d.f0_correlation(_tune(), _bent(k)), "vde": lambda w, k: d.voicing_error(_tune(), _voiceless(k)),
+    "gpe": lambda w, k: d.gross_pitch_error(_tune(), _tune() * np.where(np.arange(400) < 20 * k, 1.5, 1)),
+    "ffe": lambda w, k: d.f0_frame_error(_tune(), _voiceless(k)), "length_error": lambda w, k: d.length_error(_padded(0), _padded(k), RATE),
+    "mel": lambda w, k: d.mel_distance(w, _noise(w, k)), "stft": lambda w, k: d.stft_distance(w, _noise(w, k)),
+    "stoi": lambda w, k: d.stoi(w, _noise(w, k), RATE), "estoi": lambda w, k: d.stoi(w, _noise(w, k), RATE, True),
+    "pesq": lambda w, k: d.pesq(w, _noise(w, k / 2), RATE),  # it has a floor
+    "focus": lambda w, k: d.attention_focus(_blurred(k)), "coverage": lambda w, k: reading(_skipping(k)).coverage,
+    "duration_error": lambda w, k: d.duration_error(np.full(12, 9), np.full(12, 9) + k * (-1) ** np.arange(12)),
+}
+ALONE = {"lufs", "syllables_per_second"}  # Figures of one sound: `test_figures_of_one_sound`
+GUESSED = {"speaker", "dnsmos"}  # By nets of others: `test_listeners`
+PERFECT = dict(f0_correlation=1, stoi=1, estoi=1, pesq=4.644, focus=1, coverage=1)
+
+
+def test_every_figure_has_promises():
+    assert set(DAMAGED) | ALONE | GUESSED == {*d.UNITS, "duration_error"}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damage_is_measured_step_by_step(wavs, name):
+    "Exact at first, then monotone: each of ten steps makes it worse."
+    if name in ("stoi", "estoi"): pytest.importorskip("pystoi")
+    if name == "pesq": pytest.importorskip("pesq")
+    values = np.array([DAMAGED[name](wavs["happy"], k) for k in range(11)])
+    assert values[0] == pytest.approx(PERFECT.get(name, 0), abs=1e-3 if name in PERFECT else 1e-9)
+    step = np.diff(values) * (-1 if name in d.RISING else 1)
+    assert (step > 0).all() if name != "gpe" else (step >= 0).all() and step.sum() > 0, values
+
+
+@pytest.mark.parametrize("db", [-12, -5, 3, 12])
+def test_figures_of_one_sound(wavs, db):
+    "Loudness follows the gain; the rate follows the length, and no gain or silence at the ends."
+    wav = wavs["neutral"]
+    loud = (wav * 10 ** (db / 20)).astype(np.float32)
+    assert d.level(loud, RATE) - d.level(wav, RATE) == pytest.approx(db, abs=0.01)
+    assert d.speaking_rate(loud, RATE, "가나다") == pytest.approx(d.speaking_rate(wav, RATE, "가나다"), rel=0.02)
+    rates = [d.speaking_rate(_padded(k), RATE, "가나다라") * (1 + k / 8) for k in range(11)]
+    assert rates == pytest.approx([4] * 11, rel=0.03)
+    assert d.mel_distance(wav, loud) == pytest.approx(abs(db) * np.log(10) / 20, rel=0.02)  # a gain is a distance, of a known size
+
+
+@pytest.mark.parametrize("k", [-7, -3, 2, 5])
+def test_a_delay_is_forgiven_only_by_warping(wavs, k):
+    wav = wavs["angry"]
+    late = np.roll(np.pad(wav, 4000), 256 * k).astype(np.float32)
+    warped, stiff = (d.mcd(d.Pair(np.pad(wav, 4000), late, RATE, warp)) for warp in (True, False))
+    assert warped < 0.5 < 5 * warped + 1 < stiff
+
+
+def test_listeners(wavs):
+    "Nets of others, where they are installed: one speaker is more like himself than like a buzz; noise is heard."
+    pytest.importorskip("resemblyzer"), pytest.importorskip("speechmos")
+    a, b = wavs["neutral"], wavs["sad"]
+    assert d.speaker_similarity(a, a, RATE) == pytest.approx(1, abs=1e-5) and d.speaker_similarity(a, b, RATE) > 0.6
+    assert d.dnsmos(a, RATE) > d.dnsmos(_noise(a, 8), RATE) + 0.3
 
 
 def test_distances_by_hand():

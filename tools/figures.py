@@ -1,16 +1,19 @@
-"""Write the measured figures of the shipped voice into nbs/index.ipynb (and so into README.md), from the voice's own card.
+"""Write measured figures into nbs/index.ipynb (and so into README.md): of the shipped voice from its own card, of all models from a report.
 
-    emotts report --corpus corpus --voice emotts_nb/assets/voice.safetensors --update-card    # measures, fills the card
+    emotts report --corpus corpus --voice emotts_nb/assets/voice.safetensors --control 5 --update-card    # measures, fills the card
     python tools/figures.py                                                                   # card → notebook
+    make report-quick && python tools/figures.py report                                       # and the report's tables → notebook
 """
 import json
 import re
+import sys
 from pathlib import Path
 
 from fastcore.nbio import read_nb, write_nb
 
 VOICE, INDEX = Path("emotts_nb/assets/voice.safetensors"), Path("nbs/index.ipynb")
-BEGIN, END = "<!-- figures of the shipped voice: written by tools/figures.py -->", "<!-- end of figures -->"
+VOICE_MARKS = "<!-- figures of the shipped voice: written by tools/figures.py -->", "<!-- end of figures -->"
+REPORT_MARKS = "<!-- tables of the report: written by tools/figures.py report -->", "<!-- end of tables -->"
 def percent(share): return f"{100 * share:.1f} %"
 
 
@@ -88,15 +91,31 @@ def section(
     return "\n\n".join(parts)
 
 
+def tables(
+    folder,  # Of `emotts report --quick`
+):  # Markdown
+    "The tables of a report, and on what they were measured."
+    report = json.loads((Path(folder) / "report.json").read_text(encoding="utf-8"))
+    m, e, pairs = report["machine"], report["effort"], report["pairs"]
+    busy = sum(s.get("cpu", 0) for kind in ("models", "systems", "pairs") for v in report[kind] for s in v["stages"].values())
+    working = sum(v["works"] for v in pairs)
+    told = (f"Size {e['preset']}, {e['steps']} steps of training, again with a kill at step {e['kill_at']}; {working} of {len(pairs)} "
+            f"pairs of acoustic model and vocoder work. Python {m['python']}, torch {m['torch']}; {busy / 60:.0f} CPU minutes in all.")
+    return f"{(Path(folder) / 'report.md').read_text(encoding='utf-8').strip()}\n\n{told}"
+
+
 def update(
-    card,  # A voice's card, or None
+    made,  # Markdown
     path,  # A notebook with a markdown cell that holds both marks
+    marks=VOICE_MARKS,
 ):
-    "Put the section between its marks."
-    nb = read_nb(path)
-    cell, = [c for c in nb.cells if c.cell_type == "markdown" and BEGIN in c.source]
-    cell.source = re.sub(rf"(?s){re.escape(BEGIN)}.*{re.escape(END)}", lambda _: f"{BEGIN}\n\n{section(card)}\n\n{END}", cell.source)
+    "Put what was made between its marks."
+    nb, (begin, end) = read_nb(path), marks
+    cell, = [c for c in nb.cells if c.cell_type == "markdown" and begin in c.source]
+    cell.source = re.sub(rf"(?s){re.escape(begin)}.*{re.escape(end)}", lambda _: f"{begin}\n\n{made}\n\n{end}", cell.source)
     write_nb(nb, path)
 
 
-if __name__ == "__main__": update(read_card(VOICE) if VOICE.exists() else None, INDEX)
+if __name__ == "__main__":
+    update(section(read_card(VOICE) if VOICE.exists() else None), INDEX)
+    if sys.argv[1:]: update(tables(sys.argv[1]), INDEX, REPORT_MARKS)

