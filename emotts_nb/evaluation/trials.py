@@ -36,6 +36,7 @@ from tqdm.auto import tqdm
 from .. import core
 from ..core import EMOTIONS, EmottsError, data_path, named_rng, write_aside
 from ..data.filelist import Utterance, read_filelist
+from ..synthesis import voice_path
 from ..training.tasks import TASKS, TaskEntry, make_task, task_entry
 
 # %% ../../nbs/73_evaluation.trials.ipynb #77c6c59f
@@ -615,7 +616,7 @@ def run_each(
     def finished(j):
         told = read_record(out / folder_of(*j))
         return bool(told and told["done"] and told["stamp"] == stamps[folder_of(*j)] and not failure(told))
-    config = dict(out=str(out), effort=asdict(effort), corpus=str(corpus), voice=voice and str(Path(voice).resolve()), tasks=tasks,
+    config = dict(out=str(out), effort=asdict(effort), corpus=str(corpus), voice=voice and str(voice_path(voice).resolve()), tasks=tasks,
                   stamps=stamps, workers=workers or min(4, os.cpu_count() or 1))
     jobs = [j for phase in phases for j in phase]
     todo = {j for j in jobs if not finished(j)}
