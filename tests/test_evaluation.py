@@ -1,5 +1,6 @@
 "Metrics keep their promises on every kind of sound; a broken model shows up in the report with its reason, and stops nothing."
 import csv
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -268,6 +269,29 @@ def test_the_shipped_registry_is_planned():
     assert len(jobs) == len(set(jobs)) and {j.name for j in jobs if j.kind == "model"} == set(TASKS)
     vocoders = [m for m in TASKS if trials.is_vocoder(m)]
     assert sum(j.kind == "pair" for j in jobs) == (len(TASKS) - len(vocoders)) * (len(vocoders) + 1)
+
+
+def test_readme_tables(tmp_path):
+    "What `tools/figures.py FOLDER` writes between its marks comes from the report, and can be written again."
+    spec = importlib.util.spec_from_file_location("figures", Path(__file__).parents[1] / "tools" / "figures.py")
+    figures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(figures)
+    def told(kind, name, state="works", **facts):
+        return dict(kind=kind, name=name, stages=[dict(name="build", state=state, said="no | such", cpu=100.0)], facts=facts, rows=[])
+
+    found = [told("judges", "judges", recordings=1, phone_error_rate=0.1, balanced_accuracy=1.0, shuffled_labels=0.1, chance=0.1),
+             told("model", "tacotron2"), told("model", "vocos", "fails"), told("pair", "tacotron2 + vocos")]
+    page.write_report(found, tmp_path, trials.EFFORTS["quick"])
+    made = figures.tables(tmp_path)
+    assert "| tacotron2 | acoustic | works | 0 | 100 s |" in made and "fails at build: no / such" in made
+    assert "0 of 1 pairs" in made and "5 CPU minutes" in made
+    begin, end = figures.REPORT_MARKS
+    cell = dict(cell_type="markdown", id="a", metadata={}, source=f"before\n{begin}\nold\n{end}\nafter")
+    book = tmp_path / "index.ipynb"
+    book.write_text(json.dumps(dict(cells=[cell], metadata={}, nbformat=4, nbformat_minor=5)))
+    for _ in range(2): figures.update(made, book, figures.REPORT_MARKS)
+    source = "".join(json.loads(book.read_text())["cells"][0]["source"])
+    assert source == f"before\n{begin}\n\n{made}\n\n{end}\nafter"
 
 
 def test_a_crash_is_told(tmp_path, capsys, monkeypatch):

@@ -7,7 +7,7 @@ Docs: https://emotts-nb.github.io/emotts_nb/evaluation.page.html.md"""
 # %% auto #0
 __all__ = ['TEXTS', 'SHOWN', 'PAGE_STYLE', 'QUALITIES', 'figures_of', 'verdict', 'collect', 'show_number', 'grid', 'as_text',
            'as_markdown', 'cell', 'table', 'models_html', 'figures_html', 'pairs_html', 'radar', 'confusion', 'address',
-           'picture', 'system_html', 'write_report', 'voice_card']
+           'picture', 'system_html', 'write_report', 'write_utterances', 'voice_card']
 
 # %% ../../nbs/73_evaluation.page.ipynb #dba03c76
 import base64
@@ -255,17 +255,13 @@ def write_report(
     out: str | Path,  # Their folder
     effort: Effort,
 ) -> dict:  # The report
-    "Write `index.html`, `report.json`, `report.md`, `report.txt`, `utterances.csv` into the folder of the trials."
+    "Write `index.html`, `report.json`, `report.md`, `report.txt`, `utterances.csv`, `utterances.json` into the folder of the trials."
     out, report = Path(out), collect(trials, out, effort)
     told = [t for t in trials if t["kind"] in ("system", "model")]
     _write(out / "report.json", json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
     _write(out / "report.txt", as_text(report) + "\n")
     _write(out / "report.md", as_markdown(report))
-    columns = list(dict.fromkeys(["system", *TEXTS, *(k for t in told for r in t["rows"] for k in r)]))
-    kept = io.StringIO()
-    table_ = csv.DictWriter(kept, columns, lineterminator="\n")
-    table_.writeheader(), table_.writerows(dict(system=t["name"]) | r for t in told for r in t["rows"])
-    _write(out / "utterances.csv", kept.getvalue())
+    write_utterances([dict(system=t["name"]) | r for t in told for r in t["rows"]], out)
     verdicts = {(v["kind"], v["name"]): v for v in report["systems"] + report["models"]}
     sounds = "".join(system_html(verdicts[t["kind"], t["name"]], t["rows"], out / folder_of(t["kind"], t["name"]),
                                  7 if t["kind"] == "system" else 2) for t in sorted(told, key=lambda t: t["kind"] == "model"))
@@ -280,6 +276,16 @@ def write_report(
     return report
 
 
+def write_utterances(rows: Sequence[dict], out: Path):
+    "Every figure of every utterance, as CSV and as JSON; what was not measured has its reason."
+    columns = list(dict.fromkeys(["system", *TEXTS, *(k for r in rows for k in r)]))
+    kept = io.StringIO()
+    writer = csv.DictWriter(kept, columns, lineterminator="\n")
+    writer.writeheader(), writer.writerows(rows)
+    _write(out / "utterances.csv", kept.getvalue())
+    _write(out / "utterances.json", json.dumps(rows, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
 def _write(path: Path, text: str):
     with write_aside(path) as aside: aside.write_text(text, encoding="utf-8")
 
@@ -292,6 +298,11 @@ def voice_card(
     facts = [f"| {k.replace('_', ' ')} | {v:,} |" if isinstance(v, int) else f"| {k.replace('_', ' ')} | {v} |"
              for k, v in card.items() if isinstance(v, str | int | float)]
     lines = ["# Voice", "", "| | |", "|---|---|", *facts]
+    if measured := card.get("figures"):
+        size = f"{measured['utterances']} utterances of {measured['sentences']} held-out sentences"
+        lines += ["", f"Measured by `emotts report --corpus` on {size}:", ""]
+        told = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in measured.items() if isinstance(v, str | float)}
+        lines += ["| figure | |", "|---|---|", *(f"| {k.replace('_', ' ')} | {v} |" for k, v in told.items())]
     if report is None: return "\n".join(lines) + "\n"
     rows = {v["name"]: v for v in report["systems"]}
     if not rows.get("the voice", {}).get("works"):

@@ -42,7 +42,7 @@ from ..training.tasks import TASKS, TaskEntry, make_task, task_entry
 # %% ../../nbs/73_evaluation.trials.ipynb #77c6c59f
 STAGES = ("build", "plan", "train", "resume", "speak", "score", "export", "reload")
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #7609acd7
 @dataclass(frozen=True)
 class Effort:
     "How thoroughly models are tried."
@@ -71,7 +71,7 @@ def reason_of(e: BaseException) -> str:
     "One line: our own errors explain themselves, others are named."
     return (f"{e}" if isinstance(e, EmottsError) else f"{type(e).__name__}: {e}").split("\n")[0]
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #8cfd9434
 def fork(function: Callable[[], None], tell: int | None = None) -> int:  # The child's process id
     "Run a function in a forked child, which then ends; an exception is printed, told to the pipe `tell`, and becomes exit code 1."
     sys.stdout.flush(), sys.stderr.flush()
@@ -85,7 +85,7 @@ def fork(function: Callable[[], None], tell: int | None = None) -> int:  # The c
         sys.stdout.flush(), sys.stderr.flush()
         os._exit(code)
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #0350cba7
 def in_child(function: Callable[[], None]) -> str:  # What became of it; empty when it ended well
     "Run a function in a forked child and wait for it."
     read, write = os.pipe()
@@ -98,7 +98,7 @@ def in_child(function: Callable[[], None]) -> str:  # What became of it; empty w
 # %% ../../nbs/73_evaluation.trials.ipynb #2e666e98
 class Failed(Exception): "A stage failed; it is written down already."
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #21cfa863
 class Record:
     "The diary of one trial, `result.json` in its folder."
     def __init__(self, folder: Path, kind: str, name: str, stamp: str = ""):
@@ -127,7 +127,7 @@ class Record:
             told |= dict(seconds=round(time.perf_counter() - began, 2), cpu=round(cpu_seconds() - busy, 2))
             self.write()
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #54c4a09d
 def cpu_seconds() -> float:
     "Of this process and its finished children."
     return sum(t.ru_utime + t.ru_stime for t in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
@@ -138,7 +138,7 @@ def read_record(folder: Path) -> dict | None:
     try: return json.loads((folder / "result.json").read_text(encoding="utf-8"))
     except (OSError, ValueError): return None
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #eee3e0fa
 def close_record(folder: Path, why: str):
     "Finish the diary of a process that is no more: the stage that was running failed."
     unknown = dict(name="build", state="running", seconds=0.0)
@@ -154,7 +154,7 @@ def failure(told: dict) -> tuple[str, str] | None:  # (stage, reason), or None w
     "What is wrong with a trial."
     return next(((s["name"], s["said"]) for s in told["stages"] if s["state"] != "works"), None)
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #25613a12
 def tail(folder: Path, lines: int = 60) -> str:
     "The end of a trial's log."
     try: return "\n".join((folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
@@ -169,7 +169,7 @@ class Judges:
         with np.load(folder / "judges.npz") as f: x, emotions = f["x"], f["emotions"].tolist()
         self.phones, self.emotion = load_recogniser(), EmotionClassifier().fit(x, emotions)
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #8cf19034
 def prepare_judges(record: Record, corpus: Path, seed: int = 0):
     "Listen to the corpus once; examine the judges on its test part."
     from emotts_nb.evaluation.recognisers import EmotionClassifier, balanced_accuracy, features_of
@@ -188,7 +188,7 @@ def prepare_judges(record: Record, corpus: Path, seed: int = 0):
             balanced_accuracy=balanced_accuracy(wanted, judges.emotion.predict(heard)),
             shuffled_labels=balanced_accuracy(wanted, shuffled.predict(heard)), recogniser=judges.phones.card)
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #a3d241d9
 def _some(items: list, most: int, seed: int) -> list:
     return [items[i] for i in sorted(named_rng(seed, "judges").permutation(len(items))[:most])]
 
@@ -202,7 +202,7 @@ class Made(NamedTuple):
     alignment: np.ndarray | None = None  # (steps, tokens)
     figures: dict = {}  # noqa: RUF012  How it was read
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #1605eaf4
 def by_voice(voice, vocoder: str | None = None) -> Callable[[Utterance], Made]:
     "A maker that reads texts."
     from emotts_nb.audio.io import load_wav
@@ -218,7 +218,7 @@ def by_voice(voice, vocoder: str | None = None) -> Callable[[Utterance], Made]:
         return Made(real, speech.wav, voice.sample_rate, took, a, told)
     return make
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #f6bf4319
 def by_copy(vocoder, patience: float) -> Callable[[Utterance], Made]:
     "A maker that copies recordings."
     from emotts_nb.audio.io import load_wav
@@ -240,7 +240,7 @@ def by_copy(vocoder, patience: float) -> Callable[[Utterance], Made]:
         return copy(wav[len(wav) // 3:][:max(8 * spec.hop_length, int(patience / costs[0]))])  # where there is speech
     return make
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #9433d125
 def by_itself(u: Utterance) -> Made:
     "The recording."
     from emotts_nb.audio.io import load_wav
@@ -248,7 +248,7 @@ def by_itself(u: Utterance) -> Made:
     wav, rate = load_wav(u.path, 22050)
     return Made(wav, wav, rate, 0.0)
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #13c4ee0d
 def by_noise(u: Utterance) -> Made:
     "White noise as loud as the recording."
     real = by_itself(u)
@@ -258,7 +258,7 @@ def by_noise(u: Utterance) -> Made:
 # %% ../../nbs/73_evaluation.trials.ipynb #476c52a5
 LISTENERS = ("speaker", "dnsmos", "character_errors")
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #9c224351
 def score(made: Made, u: Utterance, judges: Judges, warp: bool, listeners: bool = False) -> dict:
     "All figures of one utterance, and which emotion was heard (empty: none)."
     from emotts_nb.audio.io import wav_length
@@ -282,7 +282,7 @@ def score(made: Made, u: Utterance, judges: Judges, warp: bool, listeners: bool 
     row |= made.figures | dict(rtf=rtf, x_realtime=1 / rtf if rtf else "nothing was computed")
     return dict(text=u.text, emotion=u.emotion, heard_as=heard, seconds=len(made.wav) / made.rate) | row
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #a55f5231
 def ask_listeners(made: Made, text: str) -> dict:
     "What the nets of others say, or why they don't."
     from emotts_nb.evaluation.distances import dnsmos, figures, speaker_similarity
@@ -292,7 +292,7 @@ def ask_listeners(made: Made, text: str) -> dict:
         speaker=lambda: speaker_similarity(made.real, made.wav, made.rate), dnsmos=lambda: dnsmos(made.wav, made.rate),
         character_errors=lambda: character_error_rate(text, transcribe(made.wav, made.rate))))
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #48de3afe
 def held_out(corpus: Path, sentences: int) -> list[Utterance]:
     "Some sentences of the test part, short ones but no exclamations, each in every emotion."
     found: dict[str, dict[str, Utterance]] = {}
@@ -323,7 +323,7 @@ def speak_and_score(record: Record, maker: Callable, effort: Effort, test: list[
         judges = Judges(judges_folder)
         record.told["rows"] = [score(m, u, judges, warp, effort.listeners) for m, u in zip(mades, test, strict=True)]
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #7ffca070
 def _peak(who: int) -> int:  # MB
     return resource.getrusage(who).ru_maxrss >> (20 if sys.platform == "darwin" else 10)
 
@@ -348,7 +348,7 @@ def _train(name: str, run_dir: Path, effort: Effort, corpus: Path, kill_at: int 
     train(task, train_part, train_part[:2], run_dir, steps=effort.steps, save_every=max(1, effort.kill_at // 2),
           validate_every=effort.steps, frame_budget=plan.frame_budget, max_batch=plan.max_batch, device="cpu", progress=False)
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #aa38fcab
 def _batches(entry: TaskEntry, effort: Effort):
     from emotts_nb.data.batches import BatchPlan
     return BatchPlan(effort.frame_budget or entry.frame_budget, effort.max_batch if effort.frame_budget else entry.max_batch)
@@ -363,7 +363,7 @@ def training_part(corpus: Path, effort: Effort) -> list[Utterance]:
     "The shortest utterances of the training list."
     return sorted(read_filelist(corpus / "train.txt"), key=lambda u: (len(u.text), str(u.path)))[:effort.utterances]
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #7c7b8985
 def _plan(record: Record, name: str, effort: Effort, corpus: Path):
     from emotts_nb.training.memory import quick_plan
 
@@ -381,7 +381,7 @@ def is_vocoder(name: str) -> bool:
     "Whether training `name` leaves a vocoder (and not a voice)."
     return "vocoder.safetensors" in task_entry(name).hint
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #5eb70bd9
 def try_model(record: Record, name: str, effort: Effort, corpus: Path, judges: Path):
     "All stages of one model."
     from emotts_nb.training.trainer import run_digest
@@ -427,7 +427,7 @@ def try_voice(record: Record, run_dir: Path, effort: Effort, test: list[Utteranc
         if not np.array_equal(a.wav, b.wav): raise EmottsError("the exported voice makes another sound than the one in the run's folder")
         np.save(record.folder / "mel.npy", a.mel)
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #e2af02a5
 def try_vocoder(record: Record, run_dir: Path, effort: Effort, test: list[Utterance], judges: Path):
     "Copy, score, attach to the shipped voice and reload a vocoder."
     from emotts_nb.audio.io import load_wav
@@ -458,7 +458,7 @@ SYSTEMS = {  # Rows that say what the figures of the others mean
     "noise": "white noise as loud as the recordings",
 }
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #147e5a1d
 def try_system(record: Record, name: str, effort: Effort, corpus: Path, judges: Path, voice_file: str | None):
     "Speak and score one of `SYSTEMS`."
     from emotts_nb.synthesis import Voice
@@ -477,7 +477,7 @@ def try_system(record: Record, name: str, effort: Effort, corpus: Path, judges: 
         told["said"] = SYSTEMS[name]
     speak_and_score(record, maker, effort, held_out(corpus, effort.sentences), judges, warp)
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #8892df31
 def _first_audio(voice) -> float:
     "CPU seconds until the first sound of a short sentence is there, the model being loaded."
     from emotts_nb.evaluation.report import first_audio
@@ -485,7 +485,7 @@ def _first_audio(voice) -> float:
     voice.speak("네.")
     return round(first_audio(voice, "안녕하세요."), 4)
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #02d5d681
 def try_pair(record: Record, acoustic: str, vocoder: str, jobs: Path):
     "A quarter of a second of an acoustic model's mel through a vocoder, both as the trials left them."
     from emotts_nb.synthesis import Voice
@@ -515,7 +515,7 @@ def folder_of(kind: str, name: str) -> str:
     "The folder of a job."
     return f"{kind}-" + "".join(c if c.isalnum() or c in "_+" else "-" for c in name)
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #86ffeb6a
 def run_job(job: Job, config: dict):
     "In the child: run a job, with its output in its folder's log."
     import torch
@@ -541,7 +541,7 @@ def run_job(job: Job, config: dict):
     record.told["done"] = True
     record.write()
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #60ecdbfc
 def nursery():
     "Read what to do from standard input, do it in forked children, print each finished job."
     config = json.load(sys.stdin)
@@ -567,7 +567,7 @@ def nursery():
             if os.getppid() == 1: stop()  # nobody waits for us any more
             time.sleep(0.02)
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #0b2cace0
 def _reap(running: dict, limit: float):
     "Look after the children: take note of those that ended, end those that take too long."
     for pid, (job, folder, began) in list(running.items()):
@@ -588,7 +588,7 @@ def source_digest() -> str:
     root = Path(core.__file__).parent
     return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(root.rglob("*.py")))).hexdigest()[:16]
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #57ab5981
 def plan_jobs(models: Sequence[str]) -> list[list[Job]]:
     "What is to be tried, in phases; what is in one phase does not depend on each other."
     acoustic, vocoders = [m for m in models if not is_vocoder(m)], [m for m in models if is_vocoder(m)]
@@ -596,7 +596,7 @@ def plan_jobs(models: Sequence[str]) -> list[list[Job]]:
     tried = [*(Job("model", m) for m in (*vocoders[::-1], *acoustic)), *(Job("system", s) for s in SYSTEMS)]
     return [[Job("judges", "judges")], tried, pairs]
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #4a424bf0
 def run_each(
     out: str | Path,  # Folder for everything; a folder that holds trials is gone on with
     models: Sequence[str] | None = None,  # Names in `TASKS`; None: all
@@ -629,7 +629,7 @@ def run_each(
             if len(todo) == before: raise EmottsError(f"no trial could begin: see {out / 'nursery.txt'}")
     return [read_record(out / folder_of(*j)) for j in jobs]
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #a3a40481
 def _run_nursery(config: dict, todo: set, out: Path, bar):
     "One nursery; takes the jobs that were tried out of `todo`."
     env = os.environ | dict(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="", MPLBACKEND="agg", TQDM_DISABLE="1", PYTHONUNBUFFERED="1",
@@ -654,5 +654,5 @@ def _run_nursery(config: dict, todo: set, out: Path, bar):
             close_record(out / folder_of(*job), f"the process vanished ({fate(_as_status(child.returncode)) or 'no reason known'})")
             todo.discard(job), bar.update()
 
-
+# %% ../../nbs/73_evaluation.trials.ipynb #bffc9188
 def _as_status(returncode: int) -> int: return -returncode if returncode < 0 else returncode << 8
