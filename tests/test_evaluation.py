@@ -102,7 +102,7 @@ def _bent(k): return _tune() * 2 ** (k * named_rng("bent").standard_normal(400) 
 def _blurred(k): return (1 - k / 12) * np.eye(12) + k / 144
 
 
-def _skipping(k): return np.where(np.arange(20)[:, None] < k, np.eye(20)[0], np.eye(20))  # keeps looking at the first letter
+def _skipping(k): return np.where(np.arange(20)[:, None] <= k, np.eye(20)[0], np.eye(20))  # keeps looking at the first letter
 
 
 def _padded(k): return np.concatenate([np.zeros(k * 2000, np.float32), _buzz(150, 1 + k / 8), np.zeros(9000, np.float32)])
@@ -149,7 +149,7 @@ def test_figures_of_one_sound(wavs, db):
     assert d.speaking_rate(loud, RATE, "가나다") == pytest.approx(d.speaking_rate(wav, RATE, "가나다"), rel=0.02)
     rates = [d.speaking_rate(_padded(k), RATE, "가나다라") * (1 + k / 8) for k in range(11)]
     assert rates == pytest.approx([4] * 11, rel=0.03)
-    assert d.mel_distance(wav, loud) == pytest.approx(abs(db) * np.log(10) / 20, rel=0.02)  # a gain is a distance, of a known size
+    assert d.mel_distance(wav, loud) == pytest.approx(abs(db) * np.log(10) / 20, rel=0.04)  # a gain is a distance, of a known size
 
 
 @pytest.mark.parametrize("k", [-7, -3, 2, 5])
