@@ -6,7 +6,7 @@ Docs: https://emotts-nb.github.io/emotts_nb/vocoders.source_filter.html.md"""
 
 # %% auto #0
 __all__ = ['FMIN', 'FMAX', 'BINS', 'PRESETS', 'NOISE', 'MOMENTUM', 'LIMIT', 'between', 'glottal_phase', 'pulses', 'as_spectrum',
-           'Mix', 'Stack', 'pitch_target', 'pitch_of', 'bridge', 'told', 'hiss', 'SourceFilter', 'scaled', 'size_of',
+           'Mix', 'Stack', 'pitch_target', 'pitch_of', 'bridge', 'told', 'hiss', 'SourceFilter', 'size_of', 'along',
            'bands_of_bins', 'Recipe', 'sources', 'SourceFilterTask']
 
 # %% ../../nbs/68_vocoders.source_filter.ipynb #5504d3a4
@@ -190,14 +190,14 @@ class SourceFilter(Vocoder):
         return told(pitch_of(logits[..., :-1]) * (logits[..., -1] > 0))
 
 # %% ../../nbs/68_vocoders.source_filter.ipynb #b17d4365
-def scaled(x: Tensor, by: Tensor) -> Tensor:
-    "Complex numbers times real ones of the same shape."
-    return x * torch.complex(by, torch.zeros_like(by))
-
-
 def size_of(x: Tensor) -> Tensor:
     "Absolute values of complex numbers, at least 1e-9."
     return (x * x.conj()).real.clamp(min=1e-18).sqrt()
+
+
+def along(a: Tensor, b: Tensor, share: float) -> Tensor:
+    "The complex numbers that lie `share` of the way from `a` to `b`; beyond `b` if it is more than 1."
+    return torch.view_as_complex(torch.lerp(torch.view_as_real(a), torch.view_as_real(b), share))
 
 # %% ../../nbs/68_vocoders.source_filter.ipynb #979c058e
 @patch
@@ -215,7 +215,7 @@ def shape(
     loud, turn, rough = out.chunk(3, 1)
     loud = (loud - 2).clamp(max=5).exp()
     tone = torch.complex(loud * turn.cos(), loud * turn.sin()) * buzz
-    return self.correct(tone + scaled(noise, (rough - 3).clamp(max=4).exp()), mel, 3)
+    return self.correct(tone + noise * (rough - 3).clamp(max=4).exp(), mel, 3)
 
 # %% ../../nbs/68_vocoders.source_filter.ipynb #ee64731b
 @cache
@@ -242,7 +242,7 @@ def correct(self: SourceFilter, x: Tensor, mel: Tensor, times: int) -> Tensor:  
     "Multiply by `gain`, `times` times."
     size = before = size_of(x).clamp(min=1e-6)
     for _ in range(times): size = size * self.gain(size, mel)
-    return scaled(x, size / before)
+    return x * (size / before)
 
 # %% ../../nbs/68_vocoders.source_filter.ipynb #8d92e7eb
 MOMENTUM, LIMIT = 0.7, 1.1
@@ -260,9 +260,9 @@ def agree(
     most, before = LIMIT * size_of(x) + 1e6 * (voiced[:, None] == 0), None
     for _ in range(rounds):
         seen = stft(istft(x, self.mel_spec), self.mel_spec)
-        ahead = seen if before is None else torch.lerp(before, seen, 1 + MOMENTUM)
+        ahead = seen if before is None else along(before, seen, 1 + MOMENTUM)
         size = size_of(ahead)
-        x, before = scaled(ahead, torch.minimum(self.gain(size, mel), most / size)), seen
+        x, before = ahead * torch.minimum(self.gain(size, mel), most / size), seen
     return x
 
 # %% ../../nbs/68_vocoders.source_filter.ipynb #0d2ab58f
