@@ -124,7 +124,7 @@ class GriffinLim(Vocoder):
 
     def __init__(self, mel_spec: MelSpec, n_iter: int = 60): super().__init__(mel_spec, dict(n_iter=n_iter))
 
-    def generate(self, mel, first=0, state=None):
+    def generate(self, mel, first=0, state=None):  # (batch, n_mels, frames) → (batch, frames * hop_length), None
         waves = [griffin_lim(m, self.mel_spec, **self.config) for m in mel]
         return torch.from_numpy(np.stack(waves)).to(mel.device), None
 
@@ -295,7 +295,14 @@ def mel_of(wav: np.ndarray, spec: MelSpec, start: int, frames: int) -> np.ndarra
     return spec.compress(filterbank(spec) @ power.sqrt())[0].numpy()
 
 
-def choose_start(wav: np.ndarray, spare: int, samples: int, hop: int, rng: np.random.Generator, tries: int = 4) -> int:
+def choose_start(
+    wav: np.ndarray,  # (samples,)
+    spare: int,  # The last frame at which a crop can begin
+    samples: int,  # Of a crop
+    hop: int,
+    rng: np.random.Generator,
+    tries: int = 4,
+) -> int:
     "The frame at which a crop begins: the first of `tries` chances that is not 30 dB softer than the recording, else the last."
     level = 0.03 * float(np.sqrt(np.mean(wav**2)))
     for _ in range(tries):

@@ -54,7 +54,7 @@ class Normed:
     def kernel(
         self,
         flat: bool = False,  # As `flatten` makes it of the weight
-    ) -> Tensor:  # The weight, of the convolution's shape
+    ) -> Tensor:  # The weight, in the shape of the convolution's (out, in, …)
         "The product of the parts; without gradients it is computed once and remembered until a part changes."
         if self.norm == "spectral": return self.flatten(self._spectral()) if flat else self._spectral()
         if self.norm is None and not flat: return self.weight
@@ -84,7 +84,7 @@ class Normed:
     def __getstate__(self): return {**super().__getstate__(), "_memory": None}  # copies and pickles do without the memory
 
 # %% ../../nbs/60_vocoders.layers.ipynb #7016dcfe
-def lying(x: Tensor) -> bool:
+def lying(x: Tensor) -> bool:  # (batch, channels, time)
     "May a convolution of `x` use channels last, that is: is it on a CPU, in float32, and without gradients?"
     return not torch.is_grad_enabled() and x.device.type == "cpu" and x.dtype == torch.float32
 

@@ -30,7 +30,7 @@ class GatedLayer(nn.Module):
         self.mel = Conv1d(n_mels, gate, 1, bias=False, norm=norm)
         self.on, self.skip = Conv1d(gate // 2, channels, 1, norm=norm), Conv1d(gate // 2, skip, 1, norm=norm)
 
-    def joined(self) -> tuple[Tensor, Tensor]:
+    def joined(self) -> tuple[Tensor, Tensor]:  # (channels + skip, gate / 2, 1), (channels + skip,)
         "Weight and bias of `on` and `skip` together."
         return torch.cat([self.on.kernel(), self.skip.kernel()]), torch.cat([self.on.bias, self.skip.bias])
 

@@ -190,12 +190,12 @@ class SourceFilter(Vocoder):
         return told(pitch_of(logits[..., :-1]) * (logits[..., -1] > 0))
 
 # %% ../../nbs/68_vocoders.source_filter.ipynb #b17d4365
-def size_of(x: Tensor) -> Tensor:
+def size_of(x: Tensor) -> Tensor:  # complex (…) → float (…)
     "Absolute values of complex numbers, at least 1e-9."
     return (x * x.conj()).real.clamp(min=1e-18).sqrt()
 
 
-def along(a: Tensor, b: Tensor, share: float) -> Tensor:
+def along(a: Tensor, b: Tensor, share: float) -> Tensor:  # complex (…), (…) → (…)
     "The complex numbers that lie `share` of the way from `a` to `b`; beyond `b` if it is more than 1."
     return torch.view_as_complex(torch.lerp(torch.view_as_real(a), torch.view_as_real(b), share))
 
@@ -352,7 +352,7 @@ class SourceFilterTask:
         "The inverse of `task.config`."
         return cls(**config)
 
-    def facts(self): return {}
+    def facts(self): "What the card tells besides; nothing."; return {}
     def modules(self): return {"vocoder": self.vocoder}
     def optimizers(self): return {"adam": self.adam}
     def learning_rate(self, step, total_steps): return {"adam": self.recipe.rate(step, total_steps)}

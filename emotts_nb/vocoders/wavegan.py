@@ -62,7 +62,7 @@ class WaveGANDiscriminator(nn.Module):
         self.convs = nn.ModuleList(nn.Conv1d(a, b, 25, r) for a, b, r in zip(widths, widths[1:], scales, strict=False))
         self.dense = nn.Linear(16 * widths[-1], 1)
 
-    def forward(self, wav: Tensor, mel: Tensor | None = None) -> list[list[Tensor]]:  # one judge
+    def forward(self, wav: Tensor, mel: Tensor | None = None) -> list[list[Tensor]]:  # (batch, 1, length), no mel → one judge
         out, x = [], wav
         for i, (conv, r) in enumerate(zip(self.convs, self.scales, strict=True)):
             pad = 25 - r

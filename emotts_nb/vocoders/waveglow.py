@@ -99,12 +99,12 @@ class WaveGlow(Generator):
         up = self.upsample(mel)[..., :samples]
         return up.unflatten(2, (-1, self.sizes.group)).transpose(2, 3).flatten(1, 2)
 
-    def halves(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    def halves(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:  # (batch, channels, time) → two of (batch, channels / 2, time)
         "What flow `k` keeps and what it changes."
         a, b = x.chunk(2, 1)
         return (b, a) if self.sizes.alternate and k % 2 else (a, b)
 
-    def whole(self, kept: Tensor, changed: Tensor, k: int) -> Tensor:
+    def whole(self, kept: Tensor, changed: Tensor, k: int) -> Tensor:  # two of (batch, channels / 2, time) → (batch, channels, time)
         "The inverse of `halves`."
         return torch.cat([changed, kept] if self.sizes.alternate and k % 2 else [kept, changed], 1)
 
@@ -131,7 +131,9 @@ def rotation(n: int) -> Tensor:  # (n, n)
     return q
 
 
-def inverse(w: Tensor) -> Tensor: "Of a small matrix, without losing digits."; return torch.linalg.inv(w.double()).to(w.dtype)
+def inverse(w: Tensor) -> Tensor:  # (n, n), the same
+    "Of a small matrix, without losing digits."
+    return torch.linalg.inv(w.double()).to(w.dtype)
 
 # %% ../../nbs/65_vocoders.waveglow.ipynb #51ef4274
 class Flow(NamedTuple):
@@ -162,7 +164,7 @@ class Kept(NamedTuple):
     skips: Tensor  # (batch, C, time)
 
 
-def wn_weights(wn: WN, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
+def wn_weights(wn: WN, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:  # each (out, in, kernel) and (out,)
     "Weight and bias of each convolution, in the order of `WN.convs`; made for this use and not remembered."
     def whole(c): return torch._weight_norm(c.weight_v, c.weight_g, 0) if isinstance(c, Conv1d) and c.norm else c.weight
     return [(whole(c).to(dtype), c.bias.to(dtype)) for c in wn.convs()]
@@ -171,7 +173,13 @@ def wn_weights(wn: WN, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
 def _named(weights, layers: int): return weights[0], weights[1:1 + layers], weights[1 + layers], weights[2 + layers:-1], weights[-1]
 
 
-def wn_forward(weights, layers: int, x: Tensor, cond: Tensor, kernel: int) -> tuple[Tensor, Kept]:
+def wn_forward(
+    weights,  # From `wn_weights`
+    layers: int,
+    x: Tensor,  # (batch, half, time)
+    cond: Tensor,  # (batch, n_cond, time)
+    kernel: int,
+) -> tuple[Tensor, Kept]:  # (batch, 2 half, time), and what the backward pass needs
     "`WN.forward`, giving also what its backward needs."
     start, inner, (cond_w, cond_b), res_skip, end = _named(weights, layers)
     x = F.conv1d(x, *start)
@@ -188,7 +196,16 @@ def wn_forward(weights, layers: int, x: Tensor, cond: Tensor, kernel: int) -> tu
     return F.conv1d(skips, *end), Kept(states, gates, skips)
 
 
-def wn_backward(weights, layers: int, x: Tensor, cond: Tensor, kernel: int, kept: Kept, d_out: Tensor, d_cond: Tensor):
+def wn_backward(
+    weights,  # From `wn_weights`
+    layers: int,
+    x: Tensor,  # (batch, half, time)
+    cond: Tensor,  # (batch, n_cond, time)
+    kernel: int,
+    kept: Kept,  # From `wn_forward`; emptied
+    d_out: Tensor,  # (batch, 2 half, time)
+    d_cond: Tensor,  # (batch, n_cond, time)
+):
     "Gradients of the input and of each (weight, bias); adds the mel's gradient to `d_cond`."
     start, inner, (cond_w, _), res_skip, end = _named(weights, layers)
     def back(grad, given, weight, dilation=1):
@@ -216,7 +233,7 @@ def wn_backward(weights, layers: int, x: Tensor, cond: Tensor, kernel: int, kept
     return d_x, [d_start, *d_inner[::-1], joined, *d_res[::-1], d_end]
 
 
-def through_norm(conv: nn.Module, d_weight: Tensor) -> list[Tensor]:
+def through_norm(conv: nn.Module, d_weight: Tensor) -> list[Tensor]:  # (out, in, kernel)
     "Gradients of a convolution's own tensors, from that of its weight."
     if not isinstance(conv, Conv1d) or conv.norm is None: return [d_weight.to(conv.weight.dtype)]
     with torch.enable_grad():
@@ -235,7 +252,15 @@ def flow_parameters(net: WaveGlow) -> list[nn.Parameter]:
 class ReversibleFlows(torch.autograd.Function):
     "From sound to noise with memory for one flow: inputs are recomputed from outputs (after Gomez et al. 2017, arXiv 1707.04585)."
     @staticmethod
-    def forward(ctx, net: WaveGlow, dtype: torch.dtype, audio: Tensor, cond: Tensor, *parameters: Tensor):
+    def forward(
+        ctx,
+        net: WaveGlow,
+        dtype: torch.dtype,  # That the inner nets compute in
+        audio: Tensor,  # (batch, group, samples / group)
+        cond: Tensor,  # (batch, n_mels * group, samples / group)
+        *parameters: Tensor,  # As `flow_parameters` lists them (any shape)
+    ):
+        "The fields of a `Flow`."
         s = net.sizes
         x, low, left, log_s, log_det = audio, cond.to(dtype), [], [], []
         for k in range(s.flows):
@@ -255,7 +280,8 @@ class ReversibleFlows(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, d_z: Tensor, d_log_s: Tensor, d_log_det: Tensor):
+    def backward(ctx, d_z: Tensor, d_log_s: Tensor, d_log_det: Tensor):  # (batch, group, samples / group), (flows,), (flows,)
+        "Gradients of all that `forward` was given."
         net, dtype, (z, cond) = ctx.net, ctx.dtype, ctx.saved_tensors
         s, low, d_cond = net.sizes, cond.to(dtype), torch.zeros_like(cond, dtype=dtype)
         gradients = [torch.empty_like(p) for p in flow_parameters(net)]  # now, so that they do not lie between what is freed again
