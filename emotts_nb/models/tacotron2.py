@@ -90,7 +90,9 @@ class Tacotron2Config:
     original: bool = False  # compute exactly what the public checkpoints' code computes, faults included
 
     @classmethod
-    def presets(cls) -> dict[str, dict]: return PRESETS
+    def presets(cls) -> dict[str, dict]:
+        "The named sizes: name → fields that differ from the defaults."
+        return PRESETS
 
     @classmethod
     def named(
@@ -268,8 +270,13 @@ class Tacotron2(nn.Module):
         self.register_buffer("mel_mean", torch.zeros(c.n_mels))
         self.register_buffer("mel_std", torch.ones(c.n_mels))
 
-    def make_encoder(self, c) -> nn.Module: return TextEncoder(c)
-    def make_postnet(self, c) -> nn.Module: return Postnet(c)
+    def make_encoder(self, c) -> nn.Module:
+        "The net from ids to memory."
+        return TextEncoder(c)
+
+    def make_postnet(self, c) -> nn.Module:
+        "The net that mends the whole mel."
+        return Postnet(c)
 
     def make_style(self, c) -> tuple[nn.Module, nn.Module]:
         "What reads a recording's style, and what adds it to the memory."
@@ -345,7 +352,7 @@ def forward(
     mel: Tensor,  # ln-mel to be written, (batch, n_mels, frames)
     mel_length: Tensor,  # (batch,)
     emotion: Tensor | None = None,  # (batch,), -1 unknown: for `prior_mean` only
-    z: Tensor | None = None,  # Style latent; that of `mel` if not given
+    z: Tensor | None = None,  # Style latent (batch, z_dim); that of `mel` if not given
 ) -> Tacotron2Output:
     "Teacher forcing: every step sees the true frame before."
     c, r, wanted = self.config, self.config.reduction, mel.shape[2]
@@ -379,7 +386,7 @@ def prenet_noise(
     steps: int,
     c: Tacotron2Config,
     seed: int,
-    like: Tensor,  # Gives dtype and device
+    like: Tensor,  # Of any shape (…): gives dtype and device
 ) -> Tensor:  # (steps, 2, prenet_dim)
     "The prenet's dropout masks while decoding: a function of the seed alone, the same for every row and for any limit of steps."
     if not c.prenet_dropout: return like.new_ones(1, 1, 1).expand(steps, 2, c.prenet_dim)
@@ -694,7 +701,10 @@ class Tacotron2Task:
         "The inverse of `task.config`."
         return cls(**config)
 
-    def facts(self): return dict(symbols=list(SYMBOLS))
+    def facts(self):
+        "What a checkpoint must agree on: the symbols."
+        return dict(symbols=list(SYMBOLS))
+
     def modules(self): return {"model": self.model}
     def optimizers(self): return {"adam": self.adam}
     def learning_rate(self, step, total_steps): return {"adam": self.recipe.rate(step, total_steps)}
@@ -718,7 +728,9 @@ class Tacotron2Task:
         std = np.sqrt(np.maximum(squares / n - mean**2, 1e-4))
         for buffer, value in (self.model.mel_mean, mean), (self.model.mel_std, std): buffer.copy_(torch.from_numpy(value))
 
-    def parts(self, out, batch, step): return loss_parts(self.model, out, batch, self.recipe, step)
+    def parts(self, out, batch, step):
+        "The parts of the loss: name → (sum, scale)."
+        return loss_parts(self.model, out, batch, self.recipe, step)
 
     def run(self, batch):
         "The model's output for a batch."
