@@ -170,7 +170,9 @@ class Tacotron(Tacotron2):
             self.register_buffer("linear_mean", torch.zeros(bins))
             self.register_buffer("linear_std", torch.ones(bins))
 
-    def make_encoder(self, c): return CbhgEncoder(c)
+    def make_encoder(self, c):
+        "The net from ids to memory."
+        return CbhgEncoder(c)
 
     def make_style(self, c):
         "Reference encoder with token attention, and the tokens."
