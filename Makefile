@@ -1,7 +1,7 @@
 # What a person does here; `make` alone lists it. Needs make, and Python 3.11, 3.12 or 3.13 with its venv module.
 # Everything is installed into .venv, once: afterwards nothing here asks the network.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-kill report-quick lint sync docs docs-serve clean
+.PHONY: help demo test test-slow test-kill report-quick voice lint sync docs docs-serve clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3 python3.13 python3.12 python3.11
@@ -31,6 +31,10 @@ test-kill: $(VENV)/.stamp-dev  ## kill every model's training twenty times, and 
 
 report-quick: $(VENV)/.stamp-dev  ## run every model and vocoder, and report whether it works: report/index.html
 	emotts report --quick --out report
+
+voice: $(VENV)/.stamp-dev  ## train the voice that ships once more, in some hours: runs/default-voice/voice.safetensors
+	$(PIP) --quiet --no-build-isolation --editable ".[corpus,evaluation]"
+	bash tools/voice.sh
 
 lint: $(VENV)/.stamp-dev  ## style, and notebooks in step with the package
 	ruff check .

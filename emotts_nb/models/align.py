@@ -107,7 +107,7 @@ def boundary_errors(
     duration: np.ndarray,  # (1 + ids,) frames
     starts: Sequence,  # For each id the true second, or None
     spec: MelSpec,
-) -> np.ndarray:  # ms, positive: we begin too late
+) -> np.ndarray:  # (ids that have a true second,) ms, positive: we begin too late
     "Where an alignment begins each letter, against the truth."
     ours = (np.cumsum(duration)[:-1] - .5) * spec.hop_length / spec.sample_rate
     return np.array([1000 * (a - b) for a, b in zip(ours, starts, strict=True) if b is not None])
@@ -277,7 +277,11 @@ def align(
 
 
 @patch
-def align_and_score(self: Aligner, mel: np.ndarray, ids: Sequence[int]) -> tuple[np.ndarray, float]:
+def align_and_score(
+    self: Aligner,
+    mel: np.ndarray,  # ln-mel (n_mels, frames)
+    ids: Sequence[int],  # Of the sentence as spoken
+) -> tuple[np.ndarray, float]:  # Frames of each (1 + ids,), mean log score of a frame
     "The durations, and how well the frames fit the text: far below that of other recordings, the text is another."
     return _durations([self.scores(self.features(mel))], [ids], self.recipe)[0]
 

@@ -210,7 +210,7 @@ def token_means(
 def rate_of(
     duration: np.ndarray,  # (1 + tokens,) frames
     ids: np.ndarray,  # (tokens,)
-    letter_frames: np.ndarray,  # Mean frames of each symbol
+    letter_frames: np.ndarray,  # Mean frames of each symbol (n_symbols,)
 ) -> float:  # ln
     "How fast something was said, against what its letters take on average."
     letters = np.array([SYMBOLS[i] not in "_~ .,?!" for i in ids])
@@ -614,7 +614,10 @@ class FastSpeech2Task:
         "The inverse of `task.config`."
         return cls(**config)
 
-    def facts(self): return dict(symbols=list(SYMBOLS))
+    def facts(self) -> dict:
+        "What a resumed run must find unchanged."
+        return dict(symbols=list(SYMBOLS))
+
     def modules(self): return {"model": self.model, "aligner": self.aligner}
     def optimizers(self): return {"adam": self.adam}
     def learning_rate(self, step, total_steps): return {"adam": self.recipe.rate(step, total_steps)}
@@ -854,7 +857,8 @@ class HguLayer(nn.Module):
         super().__init__()
         self.slf_attn, self.pos_ffn = HguAttention(dim, heads), HguFeedForward(dim, hidden, kernels)
 
-    def forward(self, x, mask):
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # (batch, time, dim), (batch, time) bool → as `x`
+        "Look around, then think."
         real = mask[:, :, None]
         return self.pos_ffn(self.slf_attn(x, mask) * real) * real
 
@@ -876,7 +880,8 @@ class HguStack(nn.Module):
         if n_symbols: self.src_word_emb = nn.Embedding(n_symbols, dim, padding_idx=0)
         self.layer_stack = nn.ModuleList(HguLayer(dim, heads, hidden, kernels) for _ in range(layers))
 
-    def forward(self, x, mask):
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # (batch, time, dim), (batch, time) bool → as `x`
+        "Add the places, then all layers."
         n, dim = x.shape[1:]
         place = self.position_enc[:, :n] if n <= self.position_enc.shape[1] else sinusoids(n, dim).to(x)
         x = x + place
