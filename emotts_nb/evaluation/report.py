@@ -249,7 +249,7 @@ def judge_control(
     rhos = {kind: {e: order(walk(voice, texts, o, seed), judge, e, spread) for e, o in walks.items()}
             for kind, walks in (("intensity", intensity), ("mixing", mixing))}
     every = [rho for walks in rhos.values() for f in walks.values() for rho in f.values()]
-    return rhos | dict(lowest=min(every), mean=float(np.mean(every)), in_order=share(rho >= 0.9 for rho in every))
+    return rhos | dict(lowest=min(every), mean=float(np.mean(every)), in_order=share(round(rho, 6) >= 0.9 for rho in every))
 
 # %% ../../nbs/73_evaluation.report.ipynb #d2df23ce
 def first_audio(voice: Voice, text: str, emotion: str | None = None) -> float:
