@@ -1,4 +1,5 @@
 "The notebooks as a course: links lead somewhere, lessons have what lessons have, symbols say what they are; none of it is lost again."
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 import course
+import docs
 import docstrings
 import links
 
@@ -74,3 +76,25 @@ def _private(x: Tensor): pass
 ''', encoding="utf-8")
     monkeypatch.setattr(docstrings, "PACKAGE", tmp_path)
     assert list(docstrings.gaps()) == [("a.Net.quiet", "docstring"), ("a.Net.loud", "shape of result"), ("a.silent", "docstring")]
+
+
+def test_pages_search_without_a_server(tmp_path):
+    smalldocs = Path(importlib.util.find_spec("smalldocs").origin).parent
+    code, = (p.read_text(encoding="utf-8") for p in smalldocs.rglob("smalldocs.js"))
+    (tmp_path / "site_libs").mkdir()
+    (tmp_path / "site_libs/smalldocs.js").write_text(code, encoding="utf-8")
+    (tmp_path / "search.json").write_text('[{"title": "가"}]', encoding="utf-8")
+    docs.search_from_disk(tmp_path)
+    assert (tmp_path / "search.js").read_text(encoding="utf-8") == 'window.searchIndex = [{"title": "가"}];\n'
+    code = (tmp_path / "site_libs/smalldocs.js").read_text(encoding="utf-8")
+    assert "search.js" in code and "fetch(" not in code
+    (tmp_path / "search.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(SystemExit, match="see ASKS"): docs.search_from_disk(tmp_path)  # another smalldocs asks otherwise
+
+
+def test_pages_can_be_heard_and_reached():
+    page = docs.accessible('<head></head><h2 id="a">Waves</h2><img src="a.png"><img alt="b" src="b.png"><table><th></th><th>x</th></table>'
+                           '<button disabled style="">1</button><button type="button">2</button><pre>long</pre>')
+    assert '<img alt="picture: Waves" src="a.png">' in page and '<img alt="b" src="b.png">' in page
+    assert "<td></td><th>x</th>" in page and '<button aria-hidden="true" disabled style="">' in page and '<button type="button">' in page
+    assert '<pre tabindex="0">' in page
