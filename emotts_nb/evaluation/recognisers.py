@@ -357,8 +357,10 @@ def examine_emotions(
 ) -> dict:  # Figures, ready for JSON
     "Are the emotions of a corpus heard, across speakers (or across sentences, if there is one speaker)?"
     utterances = [u for u in utterances if u.emotion]
+    known = {s: {u.emotion for u in utterances if u.speaker == s} for s in {u.speaker for u in utterances}}
+    many = len(known) > 1
+    if many: utterances = [u for u in utterances if len(known[u.speaker]) > 1]  # relative to oneself, one emotion is none
     speakers, emotions = [u.speaker for u in utterances], [u.emotion for u in utterances]
-    many = len(set(speakers)) > 1
     x = relative_to_speaker(features_of(utterances), speakers)
     groups = speakers if many else [u.text for u in utterances]
     got = leave_one_out(x, emotions, groups)
