@@ -92,8 +92,15 @@ class Tier:
     ):
         self.folder, self.keep, self.max_bytes = Path(folder), keep, max_bytes
         self.bad: set[str] = set()  # Names that were found to be damaged
+        self.held: str | None = None  # The name of a file that is being copied away: it stays until that is done
         self.folder.mkdir(parents=True, exist_ok=True)
+
+    def sweep(self):
+        "Remove what a killed process has left half-written; for the one process that writes here."
         for part in self.folder.glob(".*.part"): discard(part)
+
+    @staticmethod
+    def name_of(step: int, sha256: str) -> str: return f"step-{step:08d}-{sha256[:16]}.pt"
 
     @staticmethod
     def step_of(path: str | Path) -> int:
@@ -106,18 +113,26 @@ class Tier:
         return sorted(filter(Path.is_file, self.folder.glob("step-*-*.pt")), key=lambda p: (self.step_of(p), p.name), reverse=True)
 
     def manifest(self) -> dict:
-        "What the manifest says: `{name: {step, bytes, sha256, score}}`; empty when it is missing or broken."
-        try: return dict(json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))["checkpoints"])
-        except (OSError, ValueError, KeyError, TypeError): return {}
+        "What the manifest says: `{name: {step, bytes, sha256, score}}`; what makes no sense there is left out."
+        try: found = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))["checkpoints"].items()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError): return {}
+        return {name: entry for name, entry in found if _is_entry(name, entry)}
 
     def check(self, path: Path) -> str | None:
         "Why `path` cannot be trusted, or None when its bytes are those that were written."
         entry = self.manifest().get(path.name, {})
         try: found, size = sha256(path), path.stat().st_size
         except OSError as e: return f"{path.name} cannot be read ({e.strerror})"
-        if found.startswith(path.stem.split("-")[2]) and found == entry.get("sha256", found): return None
+        if found.startswith(path.stem.split("-")[2]) and found.startswith(entry.get("sha256", "")): return None
         wanted = entry.get("bytes", size)
         return f"{path.name} holds {size} bytes instead of {wanted}" if wanted != size else f"{path.name} has changed since it was written"
+
+
+def _is_entry(name: str, entry) -> bool:
+    "Is this what a manifest says of the checkpoint `name`?"
+    kinds = dict(step=int, bytes=int, sha256=str, score=int | float | None)
+    return (isinstance(entry, dict) and all(isinstance(entry.get(k), kind) for k, kind in kinds.items())
+            and name == Tier.name_of(entry["step"], entry["sha256"]))
 
 # %% ../../nbs/41_training.checkpoint.ipynb #a6649e39
 @patch
@@ -130,7 +145,7 @@ def _write(self: Tier, step: int, dump: Callable, score: float | None) -> Path:
             meant = hashing.finish()
         fsync(part)
         if sha256(part) != meant: raise OSError(errno.EIO, "it gave back other bytes than were written")
-        path = self.folder / f"step-{step:08d}-{meant[:16]}.pt"
+        path = self.folder / self.name_of(step, meant)
         entry = dict(step=step, bytes=part.stat().st_size, sha256=meant, score=score)
         os.replace(part, path)
         fsync(self.folder)
@@ -153,10 +168,10 @@ def tidy(self: Tier, new: dict, keep: int | None = None):
     for name in wanted:
         size += listed[name]["bytes"]
         if not kept or self.max_bytes is None or size <= self.max_bytes: kept[name] = listed[name]
+    for p in self.files():  # before the manifest is written: on a full disk that needs the room
+        if p.name not in kept and p.name != self.held: discard(p)
     with write_aside(self.folder / "manifest.json") as aside:
         aside.write_text(json.dumps(dict(best=best if best in kept else None, checkpoints=kept), indent=1), encoding="utf-8")
-    for p in self.files():
-        if p.name not in kept: discard(p)
 
 
 @patch
@@ -166,12 +181,15 @@ def write(self: Tier,
     score: float | None = None,  # Lower is better
 ) -> Path:  # The finished file
     "Write a checkpoint so that it is whole under its final name or not there at all; raises `EmottsError` when the disk did not keep it."
-    for attempt in range(2):
-        try: return self._write(step, dump, score)
+    for more_room in (False, True):
+        try:
+            if more_room: self.tidy({}, keep=1)
+            return self._write(step, dump, score)
         except OSError as e:
-            if e.errno in FULL and attempt == 0 and len(self.files()) > 1: self.tidy({}, keep=1); continue
-            raise EmottsError(f"{self.folder}: the checkpoint of step {step} could not be written ({e.strerror}): "
-                              "make room there; the older checkpoints are untouched") from e
+            fault = e
+            if e.errno not in FULL or len(self.files()) < 2: break
+    raise EmottsError(f"{self.folder}: the checkpoint of step {step} could not be written ({fault.strerror}): "
+                      "make room there; the older checkpoints are untouched") from fault
 
 # %% ../../nbs/41_training.checkpoint.ipynb #7c86133f
 class CheckpointStore:
@@ -203,13 +221,15 @@ class CheckpointStore:
     ) -> Path:  # The finished file
         "Write `state`; the mirror's copy follows. Raises `EmottsError` when the disk did not keep it."
         path = self.local.write(step, lambda f: torch.save(state, f), score)
-        if self.mirror:
-            with self._turn:
-                self._next = path, step, score
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._copy, daemon=True)
-                    self._thread.start()
+        if self.mirror: self._copy_soon(path, step, score)
         return path
+
+    def _copy_soon(self, *what):
+        with self._turn:
+            self._next = what
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._copy, daemon=True)
+                self._thread.start()
 
     def _copy(self):
         "In the thread: copy the newest save, as long as there is one that has not been copied."
@@ -217,11 +237,24 @@ class CheckpointStore:
             with self._turn:
                 if self._next is None: self._thread = None; self._turn.notify_all(); return
                 (path, step, score), self._next = self._next, None
+                self.local.held = path.name
             try:
                 if self.before_copy: self.before_copy()
-                with open(path, "rb") as source: self.mirror.write(step, lambda f, s=source, p=path: _copy_all(s, f, p), score)
-            except FileNotFoundError: pass  # already replaced by a newer one
+                with _opened(path) as source: self.mirror.write(step, lambda f, s=source, p=path: _copy_all(s, f, p), score)
+            except _Replaced: pass
             except (EmottsError, OSError) as e: self.mirror_faults.append(f"step {step} was not mirrored: {e}")
+            finally: self.local.held = None
+
+    def sweep(self):
+        "Remove half-written files in both places; see `Tier.sweep`."
+        for tier in filter(None, (self.local, self.mirror)): tier.sweep()
+
+    def catch_up(self):
+        "Copy the newest local checkpoint, if a kill came before the mirror had it."
+        whole = [p for p in self.local.files() if p.name not in self.local.bad][:1]
+        for path in whole if self.mirror else ():
+            step, score = Tier.step_of(path), self.local.manifest().get(path.name, {}).get("score")
+            if step > max(map(Tier.step_of, self.mirror.files()), default=-1): self._copy_soon(path, step, score)
 
     def wait(self, seconds: float | None = None) -> bool:
         "Wait until the mirror has everything; False if it took longer."
@@ -236,14 +269,25 @@ class CheckpointStore:
             tier = self.local if path.parent == self.local.folder else self.mirror
             if fault := tier.check(path): tier.bad.add(path.name); self.passed_over.append(fault); continue
             try: state = torch.load(path, map_location="cpu", weights_only=True)
-            except OSError as e: self.passed_over.append(f"{path.name} cannot be read ({e.strerror})"); continue
+            except MemoryError: raise
+            except Exception as e:  # OSError: the disk; any other: its bytes are right, but it is no checkpoint of this torch
+                self.passed_over.append(f"{path.name} cannot be read ({getattr(e, 'strerror', type(e).__name__)})")
+                continue
             self.passed_over += [why for n, why in gone.items() if Tier.step_of(n) > Tier.step_of(path)]
             return state, Tier.step_of(path)
         self.passed_over += gone.values()
         return None
 
 
+class _Replaced(Exception): "A file was removed before its copy was made; a newer one is there."
+
+
+def _opened(path):
+    try: return open(path, "rb")
+    except FileNotFoundError: raise _Replaced from None
+
+
 def _copy_all(source, target, path):
     "Copy, and make sure that what was copied is what `path` is named after."
     shutil.copyfileobj(source, target, 1 << 20)
-    if not target.hash.hexdigest().startswith(path.stem.split("-")[2]): raise FileNotFoundError(path)
+    if not target.hash.hexdigest().startswith(path.stem.split("-")[2]): raise _Replaced

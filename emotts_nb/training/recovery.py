@@ -277,7 +277,7 @@ def apply(self: Engine, optimizers, total: float) -> tuple[float, bool]:  # (gra
         elif finite: optimizer.step()
     if scaler: scaler.update()
     for optimizer in self.optimizers.values(): optimizer.zero_grad(set_to_none=True)
-    return norm, finite or bool(scaler)
+    return norm, finite
 
 
 @patch

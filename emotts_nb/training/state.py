@@ -149,7 +149,7 @@ def toy_utterances(n: int, seed: int = 0) -> list[Utterance]:
 class Ema:
     "An exponential moving average of every parameter; other state is copied."
     def __init__(self, modules: dict[str, nn.Module], decay: float):
-        self.modules, self.decay = modules, decay
+        self.modules, self.decay, self.moved_in = modules, decay, False
         self.average = {m: {k: v.detach().clone() for k, v in module.state_dict().items()} for m, module in modules.items()}
 
     @torch.no_grad()
@@ -164,12 +164,15 @@ class Ema:
 
     @contextmanager
     def in_place(self):
-        "Inside, the modules hold the averaged weights."
+        "Inside, the modules hold the averaged weights (`moved_in` stays True if they could not be moved out again)."
         real = {m: {k: v.detach().clone() for k, v in module.state_dict().items()} for m, module in self.modules.items()}
-        for m, module in self.modules.items(): module.load_state_dict(self.average[m])
-        try: yield
+        self.moved_in = True
+        try:
+            for m, module in self.modules.items(): module.load_state_dict(self.average[m])
+            yield
         finally:
             for m, module in self.modules.items(): module.load_state_dict(real[m])
+            self.moved_in = False
 
 # %% ../../nbs/45_training.state.ipynb #9b6f4a86
 class RunMismatch(EmottsError):

@@ -80,7 +80,10 @@ def task_options(
         name, equals, value = setting.partition("=")
         if not equals or not name.isidentifier(): raise EmottsError(f"{setting!r} is no setting: write NAME=VALUE")
         try: options[name] = json.loads(value)
-        except ValueError: options[name] = value
+        except ValueError as e:
+            if value.lstrip()[:1] in tuple('{["'):
+                raise EmottsError(f"{name}: {value!r} is no JSON ({e}): names and words stand in double quotes there") from None
+            options[name] = value
     return options
 
 
@@ -94,7 +97,7 @@ def make_task(
     entry = task_entry(name)
     if preset not in entry.presets: raise EmottsError(f"{name} has no preset {preset!r}: use one of {', '.join(entry.presets)}")
     try: return task_class(name)(preset, seed=seed, **options)
-    except TypeError as e:
+    except (TypeError, AttributeError) as e:
         if not options: raise
         raise EmottsError(f"{name} does not take {', '.join(options)} like that ({e})") from e
 
