@@ -100,7 +100,9 @@ class Tier:
         for part in self.folder.glob(".*.part"): discard(part)
 
     @staticmethod
-    def name_of(step: int, sha256: str) -> str: return f"step-{step:08d}-{sha256[:16]}.pt"
+    def name_of(step: int, sha256: str) -> str:
+        "What a checkpoint's file is called."
+        return f"step-{step:08d}-{sha256[:16]}.pt"
 
     @staticmethod
     def step_of(path: str | Path) -> int:

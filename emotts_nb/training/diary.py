@@ -66,8 +66,14 @@ class Table:
         self.last = row["step"]
         self.file.flush()
 
-    def sync(self): "Down to the disk."; self.file.flush(); os.fsync(self.file.fileno())
-    def close(self): self.file.close()
+    def sync(self):
+        "Down to the disk."
+        self.file.flush()
+        os.fsync(self.file.fileno())
+
+    def close(self):
+        "No more rows."
+        self.file.close()
 
 # %% ../../nbs/48_training.diary.ipynb #19d1aa29
 README = """# A training run of {name}
@@ -159,6 +165,7 @@ class Diary:
         for table in self.tables.values(): table.sync()
 
     def close(self):
+        "Until the next `open`."
         for table in self.tables.values(): table.close()
         if self.board: self.board.close()
 

@@ -42,7 +42,9 @@ class Allocations:
     alive: np.ndarray  # (events,) bytes given out since the beginning
 
     @property
-    def peak(self) -> int: return int(max(0, self.alive.max(initial=0)))
+    def peak(self) -> int:
+        "Bytes at the worst moment."
+        return int(max(0, self.alive.max(initial=0)))
 
 
 def watch(
@@ -77,7 +79,9 @@ def size_of(tensors) -> int:  # Bytes
     return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
 
 
-def device_of(task: Task) -> torch.device: return next(p.device for p in parameters_of(task.optimizers().values()))
+def device_of(task: Task) -> torch.device:
+    "Where the task's weights are."
+    return next(p.device for p in parameters_of(task.optimizers().values()))
 
 # %% ../../nbs/42_training.memory.ipynb #6582bef1
 def watch_gradient(

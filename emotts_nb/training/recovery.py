@@ -200,7 +200,9 @@ def add_up(self: Engine, numbers: Tensor, parameters, alone: bool) -> Tensor:
 
 # %% ../../nbs/47_training.recovery.ipynb #303dd351
 @patch
-def snapshot(self: Engine): return rng_state(), [(b, b.clone()) for m in self.modules.values() for b in m.buffers()]
+def snapshot(self: Engine):
+    "What a step changes besides weights: the generators, and each buffer with a copy."
+    return rng_state(), [(b, b.clone()) for m in self.modules.values() for b in m.buffers()]
 
 
 @patch

@@ -99,8 +99,14 @@ class ToyTask:
         self.adam = torch.optim.Adam(self.net.parameters(), lr=1e-3)
 
     @classmethod
-    def from_config(cls, config: dict): return cls(**config)
-    def facts(self): return {}
+    def from_config(cls, config: dict):
+        "The task that has this `config`."
+        return cls(**config)
+
+    def facts(self):
+        "Nothing but `config` must stay as it is."
+        return {}
+
     def modules(self): return {"net": self.net}
     def optimizers(self): return {"adam": self.adam}
     def learning_rate(self, step, total_steps): return {"adam": 3e-3 * min(1, (step + 1) / 10)}

@@ -64,6 +64,7 @@ class StopSignals:
         return self
 
     def note(self, number, frame):
+        "The signals' handler."
         if self.name and number == signal.SIGINT: raise KeyboardInterrupt
         self.name = signal.Signals(number).name
 
@@ -196,7 +197,9 @@ def check(self: Run, state: dict):
 
 
 @patch
-def same_data(self: Run, old: Tensor):
+def same_data(self: Run,
+    old: Tensor,  # (utterances,) fingerprints
+):
     "Raise `RunMismatch` naming the first utterance that differs."
     if torch.equal(old, self.data): return
     n = min(len(old), len(self.data))
