@@ -376,9 +376,11 @@ def speak(
     if not told: z = self.steered(z, pitch, energy)
     mels, alignments, readings, stopped, f0s = map(list, zip(*(self.read(s, z, seed, tries, **told) for s in sentences), strict=True))
     n = round(PAUSE * spec.sample_rate / spec.hop_length)
-    mel = joined([m if told else stretch(m, speed) for m in mels], np.full((spec.n_mels, n), spec.silence, np.float32))
+    mels = mels if told else [stretch(m, speed) for m in mels]
+    wavs = [self.sound(m, vocoder, f) for m, f in zip(mels, f0s, strict=True)]  # each alone: memory does not grow with the text
+    wav, mel = joined(wavs, np.zeros(n * spec.hop_length, np.float32)), joined(mels, np.full((spec.n_mels, n), spec.silence, np.float32))
     f0 = None if f0s[0] is None else joined(f0s, np.zeros(n, np.float32))
-    return Speech(self.sound(mel, vocoder, f0), self.sample_rate, mel, sentences, alignments, readings, stopped, f0)
+    return Speech(wav, self.sample_rate, mel, sentences, alignments, readings, stopped, f0)
 
 
 @patch
