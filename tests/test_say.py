@@ -12,6 +12,7 @@ import soundfile as sf
 
 from emotts_nb.cli import main
 from emotts_nb.models.align import read_textgrid
+from emotts_nb.synthesis import Voice
 from emotts_nb.text.symbols import to_ids
 
 TEXT = "비가 오네요. 우산이 없는데 어떡하지?\n\n3시에 만나요!\n"
@@ -132,3 +133,19 @@ def test_text_or_file_but_not_both(tmp_path):
     for argv in ([], ["안녕", "--file", "README.md"]):
         done = emotts("say", *argv, "--out", tmp_path / "x.wav")
         assert done.returncode == 2 and "--file" in done.stderr
+
+
+def test_a_text_that_begins_with_a_minus(tmp_path):
+    "It looks like an option: the error says how to write it, and so it works."
+    done = emotts("say", "-5도예요", "--out", tmp_path / "a.wav")
+    assert done.returncode == 2 and "behind --" in done.stderr
+    assert emotts("say", "--out", tmp_path / "a.wav", "--", "-5도예요").returncode == 0 and (tmp_path / "a.wav").exists()
+
+
+def test_memory_does_not_grow_with_the_text():
+    "Sentence after sentence goes through the vocoder, however many a line has."
+    voice, frames = Voice.load(), []
+    synthesize = voice.vocoder.synthesize
+    voice.vocoder.synthesize = lambda mel, *a, **k: frames.append(mel.shape[-1]) or synthesize(mel, *a, **k)
+    speech = voice.speak("비가 오네요. " * 5)
+    assert len(frames) == 5 and sum(frames) < speech.mel.shape[1] and len(speech.wav) % speech.mel.shape[1] == 0

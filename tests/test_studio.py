@@ -2,6 +2,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -141,6 +143,55 @@ def test_a_longer_plan_keeps_what_was_recorded(tmp_path):
     assert longer.prompts[:len(studio.prompts)] == studio.prompts
 
 
+def test_back_to_a_sentence(tmp_path):
+    "Whatever was recorded of it; before the first there is the first, and after the last the last."
+    studio = Studio(tmp_path / "s", minutes=1)
+    first, second, *_, last = studio.prompts
+    assert studio.before(second.key) == studio.before(first.key) == first and studio.before(None) == last
+    studio.record(first.key, raw(tmp_path / "a.wav", first))
+    assert studio.next() == second and studio.before(second.key) == first
+
+
+def test_a_trained_voice_is_completed(tmp_path):
+    "It speaks through the vocoder that it is lent; one without a vocoder lends nothing."
+    from emotts_nb.core import EmottsError
+    from emotts_nb.studio import own_voice
+    from emotts_nb.synthesis import Voice, read_voice, voice_path, write_voice
+    header, tensors = read_voice(voice_path())
+    bare = {k: v for k, v in tensors.items() if not k.startswith("vocoder.")}
+    write_voice(tmp_path / "trained.safetensors", header | dict(vocoder="griffin_lim"), bare)
+    with pytest.raises(EmottsError, match="no vocoder to lend"):
+        own_voice(tmp_path / "trained.safetensors", tmp_path / "own.safetensors", lender=tmp_path / "trained.safetensors")
+    own_voice(tmp_path / "trained.safetensors", tmp_path / "own.safetensors", UTTERANCES[:2], voice_path())
+    own, shipped = Voice.load(tmp_path / "own.safetensors"), Voice.load()
+    assert own.vocoder is not None and np.abs(own.gain - shipped.gain).max() > 1e-3
+    assert np.abs(own.say("네.")).max() > 0.05
+
+
+@pytest.mark.slow
+def test_the_notebook_from_takes_to_a_voice(tmp_path):
+    "87 as on Colab: takes are recorded, the training is killed in its third step, the same notebook goes on and speaks."
+    import psutil
+    studio, used = Studio(tmp_path / "me", "me", minutes=1), set()
+    for prompt in studio.prompts: studio.record(prompt.key, raw(tmp_path / "a.wav", prompt, "good", used))
+    root = Path(__file__).parents[1]
+    run = tmp_path / "run"
+    told = dict(minutes=1, folder=repr(str(tmp_path / "me")), run_dir=repr(str(run)), steps=6, save_every=1)
+    command = [sys.executable, "tools/colabrun.py", "nbs/87_train_your_own_voice.ipynb", *(f"{k}={v}" for k, v in told.items())]
+    first = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while first.poll() is None and not list(run.glob("checkpoints/step-*3.pt")): time.sleep(0.2)
+    for child in psutil.Process(first.pid).children(recursive=True): child.kill()
+    first.kill()
+    assert list(run.glob("checkpoints/step-*3.pt")) and not (run / "voice.safetensors").exists(), first.stdout.read()
+    done = subprocess.run([*command, "--out", str(tmp_path / "done.ipynb")], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0 and "finished at step 6 of 6" in done.stdout, done.stdout + done.stderr
+    shown = (tmp_path / "done.ipynb").read_text(encoding="utf-8")
+    assert "these are not your takes" not in shown and shown.count("<audio") >= 8
+    rows = (run / "metrics.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert [int(row.split(",")[0]) for row in rows] == list(range(1, 7))
+    assert (tmp_path / "me" / "voice.safetensors").stat().st_size > 1e6
+
+
 @pytest.mark.slow
 def test_with_a_browser_and_a_false_microphone(tmp_path):
     "Twenty takes through the page: it is closed half-way, opened again, and brought to its end."
@@ -162,12 +213,16 @@ def test_with_a_browser_and_a_false_microphone(tmp_path):
         tab.goto(address)
         tab.locator("#prompt h2", has_text=prompt.text).wait_for(timeout=90_000)
         tab.locator("#mic .record-button").first.click()
-        time.sleep(len(wav) / rate + 0.5)
+        levels, ends = [], time.time() + len(wav) / rate + 0.5
+        while time.time() < ends:
+            levels.append(tab.evaluate("document.querySelector('#level').value"))
+            time.sleep(0.1)
         tab.locator("#mic .stop-button").first.click()
         tab.locator("#verdict li, #verdict strong").first.wait_for(timeout=90_000)
         told = tab.locator("#verdict").inner_text()
         if shots := os.environ.get("EMOTTS_SHOTS"): tab.screenshot(path=f"{shots}/studio_{len(heard)}_{fault}.png", full_page=True)
         chrome.close()
+        assert max(levels) < -50 if fault == "silent" else max(levels) > -40, (fault, levels)  # the bar shows what the microphone hears
         return told
 
     with api.sync_playwright() as p:

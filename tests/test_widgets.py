@@ -15,7 +15,7 @@ def voice(): return Voice.load()
 
 @pytest.fixture
 def panel(voice, tmp_path):
-    panel = Panel(voice, folder=tmp_path)
+    panel = Panel(voice, "en", tmp_path)
     panel.text.value = "네."
     return panel
 
@@ -67,12 +67,20 @@ def test_mistakes_are_told_in_the_panel(panel):
         assert told in panel.told.value and "#b00020" in panel.told.value and not panel.speak.disabled
     panel.text.value = "네."
     panel.set_mix({})
-    panel.speak.click()
-    assert "at 0" in panel.told.value
+    for language, told in (("en", "at 0"), ("ko", "감정이 모두 0이에요")):
+        panel.language = language
+        panel.speak.click()
+        assert told in panel.told.value
     panel.text.value = "<script>alert(1)</script>\u0e2a"
     panel.set_mix({"happy": 1})
     panel.speak.click()
     assert "<script" not in panel.told.value
+
+
+def test_one_click_for_one_emotion(panel):
+    for emotion, button in panel.pure.items():
+        button.click()
+        assert {e: w for e, w in panel.settings.mix.items() if w} == {emotion: 1.0} and button.description == emotion
 
 
 def test_both_languages(panel):
