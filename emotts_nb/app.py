@@ -20,6 +20,7 @@ import sys
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -115,7 +116,11 @@ class Desk:
         self.voices, self.limits = voices if isinstance(voices, dict) else {"voice": voices}, limits
         self.maps = {name: StyleMap.of(voice) for name, voice in self.voices.items()}
         self.emotions = [e for e in EMOTIONS if all(e in voice.emotions for voice in self.voices.values())]
-        self.gate, self.lock, self.shelf = Turnstile(limits.readings), Lock(), OrderedDict()
+        self.gate, self.shelf, self.room = Turnstile(limits.readings), OrderedDict(), ThreadPoolExecutor(1, "desk")
+
+    def alone(self, act: Callable, *what):
+        "Do something in the one thread that speaks and draws; what it returns or raises."
+        return self.room.submit(act, *what).result()
 
     def voice(self, name: str | None = None) -> Voice:
         "The voice of a name; raises `Refusal` for one that is not here."
@@ -130,18 +135,24 @@ class Desk:
         self.gate.admit(who)
         voice = self.voice(name)
         settings = settings_of(values, self.emotions, self.limits, voice.sample_rate)
-        with self.lock:
-            speech = settings.say(voice)
-            self.shelf[who] = speech, voice
-            self.shelf.move_to_end(who)
-            while len(self.shelf) > self.limits.waiting: self.shelf.popitem(last=False)
+        return self.alone(self.say_alone, who, settings, voice)
+
+    def say_alone(self, who: str, settings: Settings, voice: Voice) -> Speech:
+        "Speak, and keep the reading for its picture."
+        speech = settings.say(voice)
+        self.shelf[who] = speech, voice
+        self.shelf.move_to_end(who)
+        while len(self.shelf) > self.limits.waiting: self.shelf.popitem(last=False)
         return speech
 
     def picture(self, who: str) -> np.ndarray | None:  # (height, width, 3) uint8
         "How a visitor's last reading looks; None when it has been shown already, or too many came in between."
-        with self.lock:
-            reading = self.shelf.pop(who, None)
-            return portrait(*reading) if reading else None
+        reading = self.shelf.pop(who, None)
+        return self.alone(portrait, *reading) if reading else None
+
+    def drawn_map(self, language: str, name: str | None = None, at=None) -> np.ndarray:  # (MAP, MAP, 3) uint8
+        "The map of a voice as the page shows it, with a cross at a place."
+        return self.alone(draw_map, self.map(name), language, at, MAP)
 
     def map(self, name: str | None = None) -> StyleMap:
         "The map of a voice."
@@ -156,7 +167,7 @@ class Desk:
     def warm_up(self):
         "Speak and draw once with each voice, so that the first visitor does not wait for what is made on first use."
         for voice in self.voices.values():
-            with self.lock: portrait(Settings("네.", {self.emotions[0]: 1.0}).say(voice), voice)
+            self.alone(portrait, self.alone(Settings("네.", {self.emotions[0]: 1.0}).say, voice), voice)
 
 # %% ../nbs/76_app.ipynb #2bcead5b
 def folder_bytes(folder: str | Path) -> int:
@@ -194,6 +205,7 @@ class Door:
         headers, upload, who = dict(scope["headers"]), scope["path"].rstrip("/").endswith("/upload"), (scope.get("client") or ["?"])[0]
         length = headers.get(b"content-length", b"")
         most = self.limits.upload + 10_000 if upload else 200_000
+        if {"run", "api"} & set(scope["path"].split("/")): return 404, "this way in goes past the queue: use the page, or /gradio_api/call"
         if not length.isdigit() or b"transfer-encoding" in headers: return 411, "say how long the request is, and send it whole"
         if int(length) > most: return 413, f"the request has {int(length)} bytes: at most {most} are taken"
         if self.asks.wait(who): return 429, "too much at once: please try again in a minute"
@@ -307,7 +319,7 @@ def colouring(gr, desk: Desk, language: str) -> dict:
     "The map, the sliders, and a recording to imitate."
     def slider(key, low, high, value, step, **more): return gr.Slider(low, high, value, step=step, label=label(key, language), **more)
     parts, steer = dict(map_lead=gr.Markdown(label("map", language))), can_steer(desk.voice())
-    picture, bare = draw_map(desk.map(), language, size=MAP), dict(show_label=False, container=False, buttons=[])
+    picture, bare = desk.drawn_map(language), dict(show_label=False, container=False, buttons=[])
     parts["map"] = gr.Image(picture, interactive=False, elem_id="map", **bare)
     parts |= dict(intensity=slider("intensity", 0, 2, 1, 0.1), speed=slider("speed", 0.5, 2, 1, 0.05),
                   pitch=slider("pitch", -6, 6, 0, 0.5, visible=steer), energy=slider("energy", -6, 6, 0, 1, visible=steer))
@@ -380,7 +392,7 @@ def clicked(gr, desk: Desk):
         try:
             column, row = event.index
             x, y = (column + 0.5) / MAP, 1 - (row + 0.5) / MAP
-            return [*desk.click(x, y, name), None, draw_map(desk.map(name), language, (x, y), MAP), None]
+            return [*desk.click(x, y, name), None, desk.drawn_map(language, name, (x, y)), None]
         except (EmottsError, TypeError, ValueError): raise gr.Error("click on the map", print_exception=False) from None
     return choose
 
@@ -388,7 +400,7 @@ def clicked(gr, desk: Desk):
 def chosen(gr, desk: Desk):
     "The function behind the choice of a voice: its own map, and only the controls that it has."
     def choose(name, language):
-        try: voice, drawn = desk.voice(name), draw_map(desk.map(name), language, size=MAP)
+        try: voice, drawn = desk.voice(name), desk.drawn_map(language, name)
         except EmottsError as e: raise gr.Error(in_words(e, language), print_exception=False, title="") from None
         return drawn, *[gr.update(visible=can_steer(voice), value=0)] * 2
     return choose
@@ -403,7 +415,7 @@ def relabelled(gr, desk: Desk, language: str, name: str | None = None) -> dict: 
     named["choose"] = gr.update(label=label("choose", language), choices=emotion_choices(desk, language))
     written = {key: gr.update(value=label(key, language)) for key in ("lead", "speak", "keep")}
     mix = {f"mix-{e}": gr.update(label=emotion_word(e, language)) for e in desk.emotions}
-    return dict(title=f"# {label('title', language)}", map_lead=label("map", language), map=draw_map(desk.map(name), language, size=MAP),
+    return dict(title=f"# {label('title', language)}", map_lead=label("map", language), map=desk.drawn_map(language, name),
                 **written, **named, **mix)
 
 # %% ../nbs/76_app.ipynb #4aae4d9f
