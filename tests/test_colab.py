@@ -142,6 +142,15 @@ save_every=3
     assert str([c.get("outputs", []) for c in second.cells]).count("<audio") == 1 + 7
 
 
+@pytest.mark.parametrize("name", [pytest.param("81_train_gst_tacotron", marks=pytest.mark.slow), "82_train_fastspeech2"])
+def test_the_other_models_train_and_speak(name, tmp_path):
+    settings = f'preset="tiny"\nsteps=2\nsave_every=2\nrun_dir={str(tmp_path / "run")!r}\n' + few(tmp_path)
+    done = colabrun.run(ROOT / f"nbs/{name}.ipynb", settings, folder=ROOT)
+    assert "finished at step 2 of 2" in colabrun.printed(done)
+    assert (tmp_path / "run/voice.safetensors").stat().st_size > 1000
+    assert "<audio" in str([c.get("outputs", []) for c in done.cells])
+
+
 def test_a_wrong_filelist_ends_before_training(tmp_path):
     bad = tmp_path / "bad.txt"
     bad.write_text("nowhere.wav|안녕하세요.|0|happy\nnowhere.wav|안녕하세요.|0|bored\n", encoding="utf-8")
