@@ -24,7 +24,7 @@ from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from ..audio.griffinlim import griffin_lim
+from ..audio.griffinlim import griffin_lim, istft, stft
 from ..audio.io import load_wav
 from ..audio.mel import MelSpec, filterbank, hann
 from ..audio.pitch import f0_track
@@ -163,6 +163,32 @@ def stream(
         while done + chunk + right <= first + kept.shape[2]: yield make(done + chunk, done + chunk + right)
     total = first + kept.shape[2] if kept is not None else 0
     while done < total: yield make(min(done + chunk, total), total)
+
+# %% ../../nbs/60_vocoders.base.ipynb #56c9543b
+@patch
+def hum(
+    self: Vocoder,
+    frames: int = 64,  # Of silence
+) -> Tensor:  # (n_fft/2+1,)
+    "The mean magnitudes of what the vocoder says when there is silence, without the ends."
+    silence = torch.as_tensor(self.mel_spec.silence, dtype=torch.float32).reshape(-1, 1).expand(self.mel_spec.n_mels, frames)
+    size = stft(self.synthesize(silence), self.mel_spec).abs()
+    return size[:, frames // 4:-(frames // 4)].mean(1)
+
+
+@patch
+@torch.no_grad()
+def denoise(
+    self: Vocoder,
+    wav,  # (frames * hop_length,) or (batch, frames * hop_length) that this vocoder made: array or tensor
+    strength: float = 0.1,  # So many times the hum is taken away
+    hum: Tensor | None = None,  # (n_fft/2+1,) From `hum`, where it is used again and again
+):  # The same shape and kind as `wav`
+    "The sound without the vocoder's own hum: its magnitudes are lowered by it, its phases stay."
+    hum, x = self.hum() if hum is None else hum, stft(torch.as_tensor(wav), self.mel_spec)
+    size = x.abs()
+    made = istft(x * ((size - strength * hum.to(size)[:, None]).clamp(min=0) / size.clamp(min=1e-9)), self.mel_spec)
+    return made if isinstance(wav, Tensor) else made.numpy()
 
 # %% ../../nbs/60_vocoders.base.ipynb #96f95546
 VOCODERS: dict[str, str | type] = {  # name → class, or where it is; a module is imported when its vocoder is asked for
