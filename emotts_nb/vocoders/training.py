@@ -136,7 +136,7 @@ class VocoderTask:
     @classmethod
     def from_config(cls, config: dict) -> "VocoderTask": "The inverse of `task.config`."; return cls(**config)
 
-    def facts(self): return {}
+    def facts(self): "What the card tells besides; nothing."; return {}
     def modules(self): return {"vocoder": self.vocoder} | ({"judge": self.judge} if self.judge is not None else {})
     def optimizers(self): return {"adam": self.adam} | ({"adam_judge": self.adam_judge} if self.judge is not None else {})
     def prepare(self, train_utterances): pass
@@ -180,7 +180,7 @@ class JudgedTask(VocoderTask):
         wav = sides[-1] if sides else v(batch["mel"], *self.noise(batch))
         return wav.float(), sides and sides[:-1], batch["wav"][:, None, :wav.shape[2]]
 
-    def verdicts(self, wav: Tensor, mel: Tensor, sides: list[Tensor] | None) -> list[list[Tensor]]:
+    def verdicts(self, wav: Tensor, mel: Tensor, sides: list[Tensor] | None) -> list[list[Tensor]]:  # (batch, 1, n), (batch, bands, frames)
         "What the judges say."
         return self.judge(wav, mel, sides) if isinstance(self.judge, HierarchicalDiscriminator) else self.judge(wav, mel)
 
@@ -217,6 +217,7 @@ class MultiBandMelGANTask(JudgedTask):
     name, module = "multi_band_melgan", "melgan"
 
     def sizes(self, preset):
+        "The preset with four bands."
         small = dict(channels=preset.get("channels", 384), scales=(8, 4, 2), bands=4, stacks=preset.get("stacks", 4))
         return SIZES[self.name] | preset | small
 
