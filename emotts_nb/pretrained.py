@@ -405,7 +405,7 @@ class ShellPickle:
     Unpickler, UnpicklingError = ShellUnpickler, pickle.UnpicklingError
 
     @staticmethod
-    def load(file, **options): return ShellUnpickler(file, **options).load()
+    def load(file, **options): "What the file holds, with shells for objects."; return ShellUnpickler(file, **options).load()
 
 
 def module_state(shell, prefix: str = "") -> dict[str, Tensor]:
