@@ -167,8 +167,8 @@ def sound_faults(s: Sound, text: str) -> list[Finding]:
     if s.seconds > 30: found.append(Finding("long", f"{s.seconds:.0f}"))
     if s.clipped > 1e-4: found.append(Finding("clipped", f"{s.clipped:.2%}"))
     if s.peak < 0.04: found.append(Finding("quiet", f"{s.peak:.3f}"))
-    if s.range < 20: return [*found, Finding("noisy", f"{s.range:.0f}")]  # what is speech cannot be told: nothing more is known
     if s.active < 0.3: return [*found, Finding("short", f"{s.active:.1f}")]
+    if s.range < 20: return [*found, Finding("noisy", f"{s.range:.0f}")]  # what is speech cannot be told: nothing more is known
     if s.starts > -12: found.append(Finding("cut", where="beginning"))
     if s.stops > -12: found.append(Finding("cut", where="end"))
     if pace > FASTEST: found.append(Finding("fast", f"{pace:.1f}"))

@@ -22,19 +22,19 @@ BAD = ("clipped", "silent", "noisy", "short")
 UTTERANCES = read_filelist(sample_path() / "train.txt")
 
 
-def sound(prompt, fault="good", used=None) -> tuple[np.ndarray, int]:
+def sound(prompt, fault="good", used=None, rest=0.5) -> tuple[np.ndarray, int]:
     "Recordings of the sample in the wanted emotion, as many as the sentence is long, made bad if wanted; `used` are not taken again."
     rows = [u for u in UTTERANCES if u.emotion == prompt.emotion and u.path not in (used or ())]
     rows = rows[:max(1, round(syllables(prompt.text) / 13))]
     if used is not None and fault == "good": used.update(u.path for u in rows)
     wav, rate = np.concatenate([load_wav(u.path)[0] for u in rows]), load_wav(rows[0].path)[1]
-    rng, edge = np.random.default_rng(0), np.zeros(rate // 2, np.float32)
+    rng, edge = np.random.default_rng(0), np.zeros(round(rest * rate), np.float32)
     wav = np.concatenate([edge, 0.5 * wav / np.abs(wav).max(), edge])
     wav += 1e-4 * rng.standard_normal(len(wav)).astype(np.float32)
     if fault == "clipped": wav = (6 * wav).clip(-1, 1)
     if fault == "silent": wav = 0 * wav
     if fault == "noisy": wav = wav + 0.08 * rng.standard_normal(len(wav)).astype(np.float32)
-    if fault == "short": wav = np.concatenate([wav[:len(edge)], wav[rate:rate + rate // 6], wav[:len(edge)]])
+    if fault == "short": wav = np.concatenate([wav[:len(edge)], wav[len(edge) + rate // 2:][:rate // 6], wav[:len(edge)]])
     return wav.clip(-1, 1), rate
 
 
@@ -204,8 +204,8 @@ def test_with_a_browser_and_a_false_microphone(tmp_path):
 
     def one(chrome_of, address, prompt, fault):
         "A browser whose microphone plays one recording: Chromium reads the file when it starts."
-        wav, rate = sound(prompt, fault, used)
-        save_wav(tmp_path / "mic.wav", np.concatenate([wav, np.zeros(20 * rate, np.float32)]), rate)
+        wav, rate = sound(prompt, fault, used, rest=2.5)  # a busy machine begins to record late
+        save_wav(tmp_path / "mic.wav", np.concatenate([wav, *[wav[:2 * rate]] * 10]), rate)
         flags = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
                  f"--use-file-for-fake-audio-capture={tmp_path / 'mic.wav'}"]
         chrome = chrome_of.launch(executable_path=CHROMIUM, args=flags)
