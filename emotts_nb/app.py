@@ -30,6 +30,7 @@ import numpy as np
 
 from .core import EMOTIONS, EmottsError
 from .synthesis import Speech, Voice
+from .training.recovery import give_back
 from .widgets import LONGEST, Refusal, Settings, StyleMap, can_steer, draw_map, emotion_word, in_words, portrait, reference, word
 
 # %% ../nbs/76_app.ipynb #cbad9bb3
@@ -116,7 +117,8 @@ class Desk:
         self.voices, self.limits = voices if isinstance(voices, dict) else {"voice": voices}, limits
         self.maps = {name: StyleMap.of(voice) for name, voice in self.voices.items()}
         self.emotions = [e for e in EMOTIONS if all(e in voice.emotions for voice in self.voices.values())]
-        self.gate, self.shelf, self.room = Turnstile(limits.readings), OrderedDict(), ThreadPoolExecutor(1, "desk")
+        self.gate, self.shelf, self.said = Turnstile(limits.readings), OrderedDict(), 0
+        self.room = ThreadPoolExecutor(1, "desk")
 
     def alone(self, act: Callable, *what):
         "Do something in the one thread that speaks and draws; what it returns or raises."
@@ -143,6 +145,8 @@ class Desk:
         self.shelf[who] = speech, voice
         self.shelf.move_to_end(who)
         while len(self.shelf) > self.limits.waiting: self.shelf.popitem(last=False)
+        self.said += 1
+        if self.said % 20 == 0: give_back()
         return speech
 
     def picture(self, who: str) -> np.ndarray | None:  # (height, width, 3) uint8

@@ -179,10 +179,10 @@ def test_the_notebook_from_takes_to_a_voice(tmp_path):
     told = dict(minutes=1, folder=repr(str(tmp_path / "me")), run_dir=repr(str(run)), steps=6, save_every=1)
     command = [sys.executable, "tools/colabrun.py", "nbs/87_train_your_own_voice.ipynb", *(f"{k}={v}" for k, v in told.items())]
     first = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    while first.poll() is None and not list(run.glob("checkpoints/step-*3.pt")): time.sleep(0.2)
+    while first.poll() is None and not list(run.glob("checkpoints/step-00000003-*")): time.sleep(0.2)
     for child in psutil.Process(first.pid).children(recursive=True): child.kill()
     first.kill()
-    assert list(run.glob("checkpoints/step-*3.pt")) and not (run / "voice.safetensors").exists(), first.stdout.read()
+    assert list(run.glob("checkpoints/step-00000003-*")) and not (run / "voice.safetensors").exists(), first.stdout.read()
     done = subprocess.run([*command, "--out", str(tmp_path / "done.ipynb")], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0 and "finished at step 6 of 6" in done.stdout, done.stdout + done.stderr
     shown = (tmp_path / "done.ipynb").read_text(encoding="utf-8")
