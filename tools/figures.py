@@ -99,8 +99,11 @@ def tables(
     m, e, pairs = report["machine"], report["effort"], report["pairs"]
     busy = sum(s.get("cpu", 0) for kind in ("models", "systems", "pairs") for v in report[kind] for s in v["stages"].values())
     working = sum(v["works"] for v in pairs)
+    spoken = max((v["figures"].get("seconds", {}).get("n", 0) for v in report["systems"]), default=0)
+    heard = f"A row of the second table: {spoken} utterances, of {e['sentences']} sentence{'s' * (e['sentences'] > 1)}. " if spoken else ""
     told = (f"Size {e['preset']}, {e['steps']} steps of training, again with a kill at step {e['kill_at']}; {working} of {len(pairs)} "
-            f"pairs of acoustic model and vocoder work. Python {m['python']}, torch {m['torch']}; {busy / 60:.0f} CPU minutes in all.")
+            f"pairs of acoustic model and vocoder work. Python {m['python']}, torch {m['torch']}; {busy / 60:.0f} CPU minutes in all. "
+            f"{heard}").strip()
     return f"{(Path(folder) / 'report.md').read_text(encoding='utf-8').strip()}\n\n{told}"
 
 
