@@ -222,7 +222,8 @@ def test_with_a_browser_and_a_false_microphone(tmp_path):
         told = tab.locator("#verdict").inner_text()
         if shots := os.environ.get("EMOTTS_SHOTS"): tab.screenshot(path=f"{shots}/studio_{len(heard)}_{fault}.png", full_page=True)
         chrome.close()
-        assert max(levels) < -50 if fault == "silent" else max(levels) > -40, (fault, levels)  # the bar shows what the microphone hears
+        if fault == "silent": assert max(levels) < -50, levels  # the bar shows what the microphone hears
+        elif fault != "short": assert max(levels) > -40, (fault, levels)  # a sixth of a second may fall between two looks
         return told
 
     with api.sync_playwright() as p:
