@@ -1,4 +1,4 @@
-"""What the trainer costs on top of a bare loop: each of its steps is followed by the same step of a bare loop, on the same batch.
+"""What the trainer costs on top of a bare loop: the two take turns, on the same batches, and each is the first in every second step.
 
     python tools/train_overhead.py [tacotron2 fastspeech2 melgan ...] [--preset small] [--steps 30]
 
@@ -6,6 +6,7 @@ Processor time of this process, so that a busy machine does not matter much. Wei
 same. A save is told apart, and what it would add to each step if there were one every ten minutes (`save_seconds`)."""
 import argparse
 import math
+import statistics
 import tempfile
 import time
 from dataclasses import dataclass
@@ -27,11 +28,10 @@ class Cost:
     "Seconds of processor time."
     trained: float  # A step of the trainer
     bare: float  # The same step of a bare loop
+    share: float  # By how much more the one takes: the median over the pairs, mean of both orders
     save: float  # A checkpoint
     same: bool  # Did both loops come to the same weights?
 
-    @property
-    def share(self): return self.trained / self.bare - 1
     @property
     def with_saves(self): return self.share + self.save / 600
 
@@ -52,24 +52,25 @@ def bare_step(task, batch, step, steps):
 
 def measure(model, preset="small", steps=30, skip=3):
     "Train `steps` steps both ways, one after the other; the first `skip` are not counted."
-    utterances, entry, times = read_filelist(sample_path() / "train.txt")[:200], task_entry(model), []
+    utterances, entry = read_filelist(sample_path() / "train.txt")[:200], task_entry(model)
     plan = BatchPlan(entry.frame_budget // 2, entry.max_batch // 2)
     task, twin = make_task(model, preset), make_task(model, preset)
     twin.prepare(utterances)
     lengths = [twin.lengths(u) for u in utterances]
     data = Batches(getattr(twin, "reader", twin), utterances, 0)
-    keys, add, last = keys_from(lengths, [None] * len(lengths), [plan], 0), Table.add, [0.0]
+    keys, add, last, trained, bare = keys_from(lengths, [None] * len(lengths), [plan], 0), Table.add, [0.0], [], []
 
     def both(table, row):
         add(table, row)
         if table.path.name != "timing.csv": return
-        trained = time.process_time() - last[0]
-        began = time.process_time()
-        batch = data[next(keys)]
-        batch.pop("bad")
-        bare_step(twin, batch, row["step"] - 1, steps)
+        trained.append(time.process_time() - last[0])
+        while len(bare) < min(steps, row["step"] + (row["step"] % 2 == 0)):
+            began = time.process_time()
+            batch = data[next(keys)]
+            batch.pop("bad")
+            bare_step(twin, batch, len(bare), steps)
+            bare.append(time.process_time() - began)
         last[0] = time.process_time()
-        times.append((trained, last[0] - began))
     Table.add = both
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -80,9 +81,11 @@ def measure(model, preset="small", steps=30, skip=3):
             CheckpointStore(f"{folder}/again").save(state, steps)
             save = time.process_time() - began
     finally: Table.add = add
-    trained, bare = (sum(t) / len(t) for t in zip(*times[skip:], strict=True))
+    ratios = [a / b for a, b in zip(trained, bare, strict=True)][skip:]
+    share = statistics.mean(statistics.median(ratios[i::2]) for i in (0, 1)) - 1
     mine, theirs = ([v for m in t.modules().values() for v in m.state_dict().values()] for t in (task, twin))
-    return Cost(trained, bare, save, all(torch.equal(v, w) for v, w in zip(mine, theirs, strict=True)))
+    return Cost(statistics.median(trained[skip:]), statistics.median(bare[skip:]), share, save,
+                all(torch.equal(v, w) for v, w in zip(mine, theirs, strict=True)))
 
 
 def main():

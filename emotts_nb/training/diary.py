@@ -161,7 +161,8 @@ class Diary:
 
     def sync(self):
         "All tables down to the disk, with the newest row, whatever has interrupted the writing of it."
-        for name, newest in self.newest.items(): self.tables[name].add(newest)
+        for name, newest in self.newest.items():
+            if newest["step"] > self.tables[name].last: self.tables[name].add(newest)
         for table in self.tables.values(): table.sync()
 
     def close(self):
