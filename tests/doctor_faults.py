@@ -185,6 +185,21 @@ def tone(wave, rate, hz, level): return wave + level * np.sin(2 * np.pi * hz * n
 def hiss(wave, level): return wave + level * np.random.default_rng(0).standard_normal(len(wave))
 
 
+def stutter(wave, rate, at, seconds, times=2):
+    "A piece comes again, and again."
+    i, n = int(len(wave) * at), int(seconds * rate)
+    return np.concatenate([wave[:i], *[wave[i - n:i]] * times, wave[i:]])
+
+
+def step(wave, gain, at=0.5): return wave * np.where(np.arange(len(wave)) < len(wave) * at, 1, gain)
+
+
+def mains(wave, rate, hz, level):
+    "Overtones of the mains, without the mains."
+    t = np.arange(len(wave)) / rate
+    return wave + sum(level / k * np.sin(2 * np.pi * hz * k * t) for k in (2, 3, 4, 6))
+
+
 def exact(wave): return np.round(wave * 32768).astype(np.int16)
 
 
@@ -229,6 +244,14 @@ SOUNDS = {
     "noise": [lambda w, r, k=k: (hiss(w, k * np.abs(w).max()), {}) for k in (0.05, 0.08, 0.12, 0.2, 0.4)],
     "bandwidth": [lambda w, r, to=to: (resample(resample(w, r, to), to, r), {}) for to in (6000, 8000, 9600, 11025, 12000)],
     "hum": [lambda w, r, hz=hz, k=k: (tone(w, r, hz, k), {}) for hz, k in ((50, 0.01), (60, 0.01), (50, 0.03), (60, 0.003), (50, 0.005))],
+    "tone": [lambda w, r, hz=hz, k=k: (tone(w, r, hz, k), {}) for hz, k in ((8000, 0.01), (1000, 0.01), (3000, 0.03), (440, 0.005))]
+    + [lambda w, r, hz=hz, k=k: (mains(w, r, hz, k), {}) for hz, k in ((50, 0.01), (60, 0.01), (50, 0.03))],
+    "stutter": [lambda w, r, at=at, s=s, n=n: (stutter(w, r, at, s, n), {}) for at, s, n in (
+        (0.5, 0.06, 2), (0.4, 0.12, 1), (0.6, 0.25, 2), (0.35, 0.04, 3), (0.55, 0.1, 1))],
+    "level_step": [lambda w, r, k=k: (step(w, k), {}) for k in (0.05, 0.08, 0.03)]
+    + [lambda w, r, k=k: (step(w, 1 / k) * k, {}) for k in (0.05, 0.04)],
+    "unfit_text": [lambda w, r: (w[::-1], {}), lambda w, r: (-0.9 * w[::-1], {}), lambda w, r: (np.concatenate([w[::-1], w[:0]]), {}),
+                   lambda w, r: (np.convolve(w[::-1], [0.5, 0.5], "same"), {}), lambda w, r: (np.roll(w[::-1], r // 20), {})],
     "loudness": [lambda w, r, k=k: (w * k, {}) for k in (0.2, 0.15, 0.1, 0.25, 0.12)],
     "quiet": [lambda w, r, k=k: (w / np.abs(w).max() * k, {}) for k in (0.015, 0.01, 0.004, 0.018, 0.002)],
     "too_short": [lambda w, r, s=s: (w[r // 2:r // 2 + int(s * r)], {}) for s in (0.2, 0.15, 0.1, 0.05, 0.02)],
@@ -410,6 +433,35 @@ def slipped(start, length, shift):
     return plant
 
 
+def like_length(texts, rng, n, spare=2) -> list[int]:
+    "n lines with different texts, hardly longer or shorter than one another."
+    for i in rng.permutation(len(texts)):
+        near = [j for j in rng.permutation(len(texts)) if abs(len(texts[j]) - len(texts[i])) <= spare]
+        found = [*{texts[j]: int(j) for j in near}.values()]
+        if len(found) >= n: return found[:n]
+    raise AssertionError("no texts of like length")
+
+
+def texts_exchanged(n, seed):
+    "The texts of n lines go round; all of them are about as long."
+    def plant(c):
+        texts = [field(s, 1) for s in c.lines]
+        places = like_length(texts, np.random.default_rng(seed), n)
+        changed = {a: put(1, texts[b])(c.lines[a]) for a, b in zip(places, [*places[1:], places[0]], strict=True)}
+        return case(c.write(swap_in(c.lines, changed)), "other_text", {p + 1 for p in places})
+    return plant
+
+
+def unrelated(seed):
+    "The texts in alphabetical or any other order."
+    def plant(c):
+        lines = sample_lines()
+        texts = sorted(field(s, 1) for s in lines) if not seed else np.random.default_rng(seed).permutation([field(s, 1) for s in lines])
+        lines = [lines[i] for i in np.random.default_rng(100 + seed).permutation(len(lines))]
+        return case(c.write([put(1, t)(s) for s, t in zip(lines, texts, strict=True)]), "unrelated_texts", {0}, None)
+    return plant
+
+
 def training_part(c):
     "The corpus in two: the training list is written, the rest given back; no sentence is in both."
     texts = [field(s, 1) for s in c.lines]
@@ -532,6 +584,8 @@ SPEAKERS = {
 }
 OTHER_LISTS = {
     "imbalance": [lambda c, e=e: Case([c.write(thinned(sample_lines(), f"|{e}", 2))], {("imbalance", 0)}, None) for e in EMOTIONS],
+    "other_text": [texts_exchanged(n, seed) for seed, n in enumerate((2, 2, 2, 3, 4, 2))],
+    "unrelated_texts": [unrelated(seed) for seed in range(5)],
     "shifted": [slipped(20, 40, 1), slipped(60, 60, -1), slipped(5, 100, 1), slipped(100, 50, -1), slipped(40, 80, 1)],
     "padding": [stretched(*n) for n in ((8, 0.5), (7.5, 0.6), (9, 0.5), (7.5, 0.55), (8, 0.7))],
     "split_path": [leak("split_path", 2, 0, lambda c, v=v: v) for v in ("wavs/a07.wav", "./wavs/a07.wav", "wavs/../wavs/a07.wav",
@@ -549,3 +603,99 @@ OTHER_LISTS = {
                     for n in (1, 2, 3, 4)] + [lambda c: Case([training_part(c)[0], c.write(training_part(c)[1][5:8], "test.txt")],
                                                              {("split_small", 0)}, None)],
 }
+
+
+# ---- whatever else a stranger may do: any finding will do, on that line and on no other
+
+def half_width(v): return "ﾡﾢﾤ " + v
+def sine(wave, rate, hz): return 0.3 * np.sin(2 * np.pi * hz * np.arange(len(wave)) / rate)
+
+
+ODD_LINES = {
+    "half-width jamo": [cell(1, half_width), cell(1, lambda v: v[:3] + "ﾷ" + v[3:]), cell(1, lambda v: v + " ﾱￂ")],
+    "full-width signs": [cell(1, lambda v: "ＴＶ " + v), cell(1, lambda v: "１０ " + v), cell(1, lambda v: v.rstrip(".?!") + "？")],
+    "homoglyph speaker": [put(2, v) for v in ("n\u0430ri", "nar\u0456", "ｎａｒｉ", "nar\u0131", "\u0578ari")],
+    "homoglyph emotion": [put(3, "ｓａｄx"), put(3, "s\u0430d"), put(3, "n\u0435utral")],
+    "homoglyph path": [cell(0, lambda v: v.replace("a", "\u0430", 1)), cell(0, lambda v: v.replace("/", "\u2215")),
+                       cell(0, lambda v: v.replace(".wav", "\u2024wav"))],
+    "hanja": [cell(1, lambda v: "國物 " + v), cell(1, lambda v: "一 " + v), cell(1, lambda v: v + " 中")],
+    "old hangul": [cell(1, lambda v: "\u1112\u119e\u11ab글 " + v), cell(1, lambda v: "ㆍ" + v), cell(1, lambda v: "\ua960\u1161 " + v)],
+    "combining marks": [cell(1, lambda v, c=c: v[:1] + c + v[1:]) for c in "\u0301\u20dd\u302e"],
+    "addresses for paths": [cell(0, lambda v: "file:///" + v), cell(0, lambda v: v + "?dl=1"), cell(0, lambda v: v.replace("/", "%2F")),
+                            cell(0, lambda v: v + "#t=1"), cell(0, lambda v: v + ".")],
+    "who speaks": [cell(1, lambda v, p=p: p + v) for p in ("A: ", "12) ", "- ", "00:03 ", "• ", "[나리] ")],
+    "tabs in the text": [cell(1, lambda v: v.replace(" ", "\t", 1)), cell(1, lambda v: v + "\t"), cell(1, lambda v: "\t" + v)],
+    "half quotes": [cell(1, lambda v: "'" + v), cell(1, lambda v: v + '"'), cell(1, lambda v: f'""{v}""'), cell(1, lambda v: "“" + v),
+                    cell(1, lambda v: v.replace(" ", "\\ "))],
+    "text twice": [cell(1, lambda v: v + " " + v), cell(1, lambda v: v * 2), cell(1, lambda v: " ".join([v] * 3))],
+    "text cut": [cell(1, lambda v: v[:len(v) // 3]), cell(1, lambda v: v.split()[0]), cell(1, lambda v: v[-len(v) // 4:])],
+    "another field for the text": [lambda s: put(1, field(s, 0))(s), lambda s: put(1, field(s, 2))(s), put(1, "a03")],
+    "fields copied": [lambda s: put(2, field(s, 3))(s), lambda s: put(3, field(s, 2))(s)],
+    "nothing said": [put(1, t) for t in ("N/A", "None", "nan", "(없음)", "TODO", "테스트", "#N/A", "x")],
+    "other languages": [put(1, t) for t in ("I had a very good day today.", "こんにちは", "你好，世界")],
+    "speakers like paths": [put(2, v) for v in ("../nari", "nari/", "na ri", "nari\\", "-", "?")],
+    "another sentence": [put(1, t) for t in (
+        "바람이 불어서 창문을 닫았습니다.", "강아지가 마당에서 뛰어놀아요.", "커피 한 잔만 더 주세요.")],
+}
+ODD_SOUNDS = {
+    "backwards": [lambda w, r: (w[::-1], {}), lambda w, r: (-0.9 * w[::-1], {})],
+    "doubled": [lambda w, r: (np.tile(w, 2), {}), lambda w, r: (np.concatenate([w, np.zeros(r // 2), w]), {}),
+                lambda w, r: (np.concatenate([w, w[::-1]]), {})],
+    "opposite channels": [lambda w, r: (np.stack([w, -w], 1), {}), lambda w, r: (np.stack([w, -0.999 * w], 1), {}),
+                          lambda w, r: (np.stack([w, -w, w, -w], 1), {})],
+    "one ear": [lambda w, r: (np.stack([w * 0, w], 1), {}), lambda w, r: (np.stack([w, w[::-1]], 1), {})],
+    "limiter": [lambda w, r, k=k: (0.9 * np.tanh(w / np.abs(w).max() * k), {}) for k in (6, 10, 20)]
+    + [lambda w, r: ((w * 8).clip(-0.5, 0.5) * 1.9, {}), lambda w, r: (np.sign(w) * 0.5, {}),
+       lambda w, r: ((w / np.abs(w).max() * 5).clip(-1, 0.3), {})],
+    "clicks at the ends": [lambda w, r: (np.concatenate([w, [0.9], np.zeros(20)]), {}),
+                           lambda w, r: (np.concatenate([np.zeros(10), [-0.9], w]), {})],
+    "many clicks": [lambda w, r, n=n: (w + 0.8 * (np.arange(len(w)) % n == 0), {}) for n in (2000, 5000, 9000)],
+    "zeros at the ends": [lambda w, r: (np.where(np.arange(len(w)) < len(w) // 2, w, 0), {}),
+                          lambda w, r: (np.concatenate([w[:len(w) * 2 // 3], np.zeros(len(w) // 3)]), {}),
+                          lambda w, r: (np.where(np.arange(len(w)) > len(w) // 3, w, 0), {})],
+    "no speech": [lambda w, r: (hiss(w * 0, 0.1), {}), lambda w, r: (sine(w, r, 220), {}),
+                  lambda w, r: (np.cumsum(hiss(w * 0, 1)) / 3000, {})],
+    "another speed": [lambda w, r, k=k: (resample(w, int(r * k), r), {}) for k in (0.5, 0.6, 0.7, 1.5, 2.0)],
+    "ring modulator": [lambda w, r: (w * np.sin(2 * np.pi * 70 * np.arange(len(w)) / r), {}), lambda w, r: (np.abs(w), {}),
+                       lambda w, r: (w * (np.arange(len(w)) % 400 < 200), {}), lambda w, r: (np.repeat(w[::8], 8)[:len(w)], {})],
+    "float as integer": [lambda w, r: (w / 32768, {}), lambda w, r: (w * 32768, {"subtype": "FLOAT"}), lambda w, r: (w * 1e-3, {})],
+    "noises beside": [lambda w, r: (np.concatenate([w, np.zeros(r // 2), hiss(np.zeros(r // 3), 0.3) * np.hanning(r // 3)]), {}),
+                      lambda w, r: (np.concatenate([hiss(np.zeros(r // 2), 0.3) * np.hanning(r // 2), np.zeros(r // 2), w]), {}),
+                      lambda w, r: (np.concatenate([w, np.zeros(r), 0.5 * sine(np.zeros(r // 2), r, 1000)]), {})],
+}
+
+
+def odd_files(corpus: Corpus) -> dict[str, list[bytes]]:
+    "Headers that lie, and files that are something else."
+    whole = (corpus.folder / "wavs/a03.wav").read_bytes()
+    samples, rate = whole[44:], corpus.rate
+
+    def headed(body=samples, rate=rate, channels=1, bits=16, size=None, tag=1):
+        size = len(body) if size is None else size
+        about = struct.pack("<IHHIIHH", 16, tag, channels, rate, rate * channels * bits // 8, channels * bits // 8, bits)
+        return b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt " + about + b"data" + struct.pack("<I", size) + body
+    return {
+        "byte order": [headed(np.frombuffer(samples, "<i2").astype(">i2").tobytes()), headed(b"\0" + samples[:-1]),
+                       headed(samples[1:] + b"\0")],
+        "wrong bits": [headed(bits=8), headed(bits=24), headed(bits=32), headed(bits=32, tag=3), headed(bits=8, tag=6), headed(channels=2)],
+        "wrong rate": [headed(rate=r) for r in (8000, 11025, 44100, 48000)],
+        "wrong size": [headed(size=n) for n in (0, 100, 1000, 3 * len(samples))],
+        "other files": [b'{"a": 1}', b"ID3" + bytes(300), b"\x1aE\xdf\xa3" + bytes(500), b"\0\0\0\x20ftypM4A " + bytes(400),
+                        b"#!AMR\n" + bytes(300), samples, b"RIFX" + whole[4:], b"404: Not Found",
+                        b"<?xml version='1.0'?><Error>NoSuchKey</Error>"]}
+
+
+def odd_lists(corpus: Corpus) -> dict[str, list[tuple[bytes, set[int]]]]:
+    "Lists that are not quite lists, and the lines on which that must be told."
+    lines = corpus.lines
+    def of(lines): return "".join(f"{line}\n" for line in lines).encode()
+    def with_line(n, line): return of([*lines[:n - 1], line, *lines[n - 1:]]), {n}
+    def broken(n, at):
+        cut = lines[n - 1].index("|") + at
+        return of([*lines[:n - 1], lines[n - 1][:cut], lines[n - 1][cut:], *lines[n:]]), {n, n + 1}
+    return {
+        "headers": [with_line(21, "path|text|speaker|emotion"), with_line(6, "파일|문장|화자|감정"), with_line(1, "파일|문장|화자|감정"),
+                    with_line(1, "filename|transcript|spk|emo")],
+        "lines joined": [(of([*lines[:10], lines[10] + lines[11], *lines[12:]]), {11}), (of([lines[0] + " " + lines[1], *lines[2:]]), {1})],
+        "lines broken": [broken(9, 4), broken(31, 1), broken(60, 6)],
+        "remarks": [with_line(8, "// 다음"), with_line(61, "총 60개"), with_line(8, "----"), with_line(1, "<<<<<<< HEAD")]}

@@ -171,6 +171,39 @@ def test_damage_is_mended(cache, utterances, how):
     assert not list(cache.folder.glob(".*"))
 
 
+def test_a_shard_that_looks_as_before_is_not_hashed_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "JUST_NOW", -1.0)
+    us = noises(tmp_path / "wavs", 4, samples=600)
+    assert FeatureCache(tmp_path / "cache").build(us).analysed == 4
+    def stop(*args): raise AssertionError("a shard was hashed")
+    monkeypatch.setattr(features, "shard_digest", stop)
+    cache = FeatureCache(tmp_path / "cache")
+    assert cache.build(us).there == 4
+    with pytest.raises(AssertionError, match="was hashed"): cache.rows(us[0])  # but before it is used, it is
+    for p in cache.folder.glob("*.safetensors"): os.utime(p, (1e9, 1e9))
+    with pytest.raises(AssertionError, match="was hashed"): FeatureCache(tmp_path / "cache").build(us)
+
+
+def test_a_bit_that_flips_unseen_is_told_and_then_mended(tmp_path, monkeypatch):
+    "The disk lies: neither size nor times tell that the shard is another."
+    monkeypatch.setattr(features, "JUST_NOW", -1.0)
+    us = noises(tmp_path / "wavs", 4, samples=600)
+    cache = FeatureCache(tmp_path / "cache")
+    cache.build(us)
+    (shard,) = cache.folder.glob("*.safetensors")
+    data = bytearray(shard.read_bytes())
+    data[-9] ^= 1
+    shard.write_bytes(data)
+    cache.whole.remember(shard, shard.stem, features.stamp(shard))
+    cache.whole.save()
+    cache = FeatureCache(tmp_path / "cache")
+    assert cache.build(us).damaged == 0
+    with pytest.raises(DamagedShard): cache.rows(us[0])
+    cache = FeatureCache(tmp_path / "cache")
+    report = cache.build(us)
+    assert (report.damaged, report.analysed) == (1, 4) and len(cache.rows(us[0])) > 0
+
+
 def test_bad_recordings_stop_nothing(cache, utterances, tmp_path):
     (tmp_path / "no.wav").write_bytes(b"RIFF")
     sf.write(tmp_path / "nan.wav", np.full(3000, np.nan), 22050, subtype="FLOAT")

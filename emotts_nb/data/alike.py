@@ -6,9 +6,9 @@ Docs: https://emotts-nb.github.io/emotts_nb/data.alike.html.md"""
 
 # %% auto #0
 __all__ = ['BANDS', 'FRAME', 'MOMENTS', 'LAG', 'LATER', 'WEAK', 'MOST_VOTES', 'MOST_PAIRS', 'STEMS', 'TAKEN', 'pairs_of',
-           'near_texts', 'sounding_part', 'fingerprint', 'outline', 'alike_as_wholes', 'smooth', 'landmarks', 'overlap',
-           'votes', 'alike_in_part', 'near_sounds', 'junctions', 'evidence', 'spoken_words', 'common_words',
-           'spelled_as_spoken']
+           'near_texts', 'sounding_part', 'short_spectra', 'in_bands', 'fingerprint', 'outline', 'alike_as_wholes',
+           'smooth', 'landmarks', 'overlap', 'votes', 'alike_in_part', 'near_sounds', 'junctions', 'evidence',
+           'spoken_words', 'common_words', 'spelled_as_spoken']
 
 # %% ../../nbs/38_data.alike.ipynb #575393e8
 import re
@@ -67,22 +67,43 @@ def sounding_part(
     return tuple(int(i) for i in np.searchsorted(energy, [share * energy[-1], (1 - share) * energy[-1]]))
 
 
-def fingerprint(
+def short_spectra(
     wav: np.ndarray,  # (samples,)
     sample_rate: int,  # Hz
-) -> np.ndarray:  # (frames, 8) int8, half decibels below the loudest; no frames for less than 0.2 s
-    "How the energy of what sounds moves through `BANDS`."
+) -> np.ndarray:  # (frames, bins) float32: power; no frames for less than 0.2 s
+    "Spectra of what sounds, 46 ms long, one every 23 ms."
     n = 2 * round(sample_rate * FRAME)
     start, end = sounding_part(wav)
     part = wav[start:end]
-    if len(part) < max(2 * n, sample_rate // 5): return np.zeros((0, 8), np.int8)
+    if len(part) < max(2 * n, sample_rate // 5): return np.zeros((0, n // 2 + 1), np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(part, n)[::n // 2]  # (frames, n)
-    edges = np.minimum(np.searchsorted(np.arange(n // 2 + 1) * sample_rate / n, BANDS), n // 2)
-    energy = np.empty((len(frames), 8))
+    power = np.empty((len(frames), n // 2 + 1), np.float32)
     for i in range(0, len(frames), 256):
         spectrum = np.fft.rfft(frames[i:i + 256] * np.hanning(n).astype(np.float32), axis=1)
-        energy[i:i + 256] = np.add.reduceat(spectrum.real**2 + spectrum.imag**2, edges, axis=1)[:, :8]
-    db = 10 * np.log10(energy + 1e-12)
+        power[i:i + 256] = spectrum.real**2 + spectrum.imag**2
+    return power
+
+
+def in_bands(
+    power: np.ndarray,  # (frames, bins) from `short_spectra`
+    sample_rate: int,  # Hz
+    bands: np.ndarray,  # Hz, n + 1 borders
+) -> np.ndarray:  # (frames, n) float64
+    "The energy between each two borders."
+    n = 2 * round(sample_rate * FRAME)
+    edges = np.minimum(np.searchsorted(np.arange(n // 2 + 1) * sample_rate / n, bands), n // 2)
+    return np.add.reduceat(power, edges, axis=1)[:, :len(bands) - 1].astype(np.float64)
+
+
+def fingerprint(
+    wav: np.ndarray,  # (samples,)
+    sample_rate: int,  # Hz
+    power: np.ndarray | None = None,  # Its `short_spectra`, where they are known already
+) -> np.ndarray:  # (frames, 8) int8, half decibels below the loudest; no frames for less than 0.2 s
+    "How the energy of what sounds moves through `BANDS`."
+    power = short_spectra(wav, sample_rate) if power is None else power
+    if not len(power): return np.zeros((0, 8), np.int8)
+    db = 10 * np.log10(in_bands(power, sample_rate, BANDS) + 1e-12)
     return np.round(2 * np.maximum(db - db.max(), -45)).astype(np.int8)  # noise further down does not count
 
 # %% ../../nbs/38_data.alike.ipynb #ea40717a

@@ -8,15 +8,15 @@ Docs: https://emotts-nb.github.io/emotts_nb/data.doctor.html.md"""
 __all__ = ['ERRORS', 'WARNINGS', 'NOTES', 'SEVERITY', 'INVISIBLE', 'ODD_SPACES', 'QUOTES', 'AUDIO', 'LONGEST', 'MOST', 'NOTHING',
            'DISGUISES', 'COARSE', 'KINDS', 'ISOLATED', 'FINAL', 'MARKUP', 'PICTURES', 'READ', 'ENDLESS',
            'FRAMES_A_SECOND', 'MENDS', 'COPIES', 'MARGIN', 'finding', 'hidden_utf16', 'open_list', 'decode_lines',
-           'line_findings', 'unscramble', 'mend_field', 'odd_character', 'Entry', 'looks_like_audio', 'mend_separator',
-           'split_rows', 'is_emotion', 'check_fields', 'Finder', 'Sound', 'missing_part', 'read_blocks',
-           'measure_level', 'measure_moments', 'measure_spectrum', 'measure_hum', 'measure_pitch', 'disguise',
-           'measure', 'Limits', 'sound_findings', 'check_sound', 'slowness', 'away_from_kind', 'outliers',
-           'check_kinds', 'check_speed', 'check_text', 'check_texts', 'repeated_texts', 'check_pair', 'best_run',
-           'check_order', 'check_duplicates', 'same_names', 'check_splits', 'emotion_features', 'posteriors',
-           'check_labels', 'contradictions', 'Report', 'check_list', 'unlike_most', 'check_styles', 'check_numbers',
-           'mounts', 'check_disk', 'measure_all', 'summarise', 'check_needs', 'check_balance', 'odd_speaker', 'examine',
-           'copy_audio', 'Mended', 'mend', 'doctor']
+           'line_findings', 'unscramble', 'mend_field', 'without_quotes', 'odd_character', 'Entry', 'looks_like_audio',
+           'mend_separator', 'split_rows', 'is_emotion', 'check_fields', 'Finder', 'Sound', 'missing_part',
+           'read_blocks', 'measure_level', 'measure_moments', 'find_stutter', 'measure_spectrum', 'steady_tone',
+           'measure_hum', 'measure_pitch', 'disguise', 'measure', 'Limits', 'sound_findings', 'check_sound', 'slowness',
+           'away_from_kind', 'outliers', 'check_kinds', 'check_speed', 'check_text', 'check_texts', 'repeated_texts',
+           'check_pair', 'best_run', 'check_order', 'check_said', 'slipped_runs', 'check_duplicates', 'same_names',
+           'check_splits', 'emotion_features', 'posteriors', 'check_labels', 'contradictions', 'Report', 'check_list',
+           'unlike_most', 'check_styles', 'check_numbers', 'mounts', 'check_disk', 'measure_all', 'summarise',
+           'check_needs', 'check_balance', 'odd_speaker', 'examine', 'copy_audio', 'Mended', 'mend', 'doctor']
 
 # %% ../../nbs/31_data.doctor.ipynb #6d1292f6
 import hashlib
@@ -41,7 +41,7 @@ from tqdm.auto import tqdm
 
 from ..audio.io import load_wav, resample, save_wav
 from ..core import EMOTIONS, KOREAN_EMOTIONS, EmottsError, emotion_id, write_aside
-from .alike import fingerprint, near_sounds, near_texts, spelled_as_spoken
+from .alike import fingerprint, near_sounds, near_texts, short_spectra, spelled_as_spoken
 from emotts_nb.data.filelist import (
     FIELDS,
     Fault,
@@ -55,6 +55,7 @@ from emotts_nb.data.filelist import (
     text_key,
     write_filelist,
 )
+from .match import cepstra, misfits
 from ..text.hangul import UnknownCharacter
 from ..text.numbers import normalize
 from ..text.symbols import text_to_ids
@@ -81,6 +82,7 @@ ERRORS = {
     "fewer_frames": "{name} has {value} (mel frames, symbols), so they cannot be aligned: do text and recording belong together?",
     "more_frames": "{name} has {value} (mel frames, the most that decoding may take): do text and recording belong together?",
     "shifted": "the recordings of about lines {value} fit the texts of the {where} lines far better: did the text column slip?",
+    "other_text": "{name} says the text of {other}, {value!r}: give each recording its own",
     "duplicate": "the recording stands on {other} already: keep one",
     "duplicate_audio": "{name} has the same sound as {other}: keep one",
     "split_path": "the recording stands on {other} too, so this list tests nothing: keep one",
@@ -109,6 +111,9 @@ WARNINGS = {
     "wrong_suffix": "{name} is {value} in truth: convert it, or give it its own suffix",
     "click": "{name} clicks after {value} s: record it again, or take the click out",
     "dropout": "{name} drops out after {value} s: copy or record it again",
+    "stutter": "{name} repeats a piece of itself after {value} s, as a full buffer does: record or copy it again",
+    "tone": "{name} has a steady tone of about {value} Hz under the voice: filter it, or find what whines",
+    "level_step": "the second half of {name} is {value} dB {how} than its first, unlike in others: did the level change?",
     "cut_edge": "{name} {where} in the middle of a sound, unlike the others: was it cut too tightly?",
     "near_audio": "{name} is {other} again, but for gain, format or ends: keep one",
     "clipping": "{name} is clipped ({value} of its samples lie in flat tops): record it at a lower level",
@@ -127,6 +132,8 @@ WARNINGS = {
     "pitch": "{name} lies {value} semitones {how} others of its speaker and emotion: is it somebody else, or a wrong sample rate?",
     "label": "{name} sounds {heard}, not {value}: listen to it",
     "speaker_label": "{name} sounds like {heard}, not like {value}: who speaks?",
+    "unfit_text": "{name} does not seem to say its text, nor another of the list: listen to it",
+    "unrelated_texts": "the recordings do not seem to say their texts, as if one column were sorted for itself: listen to some",
     "as_spoken": "the text is spelled as it sounds: {value}; write it as in a book",
     "markup": "the text holds {value}, which nobody says: take it out",
     "symbol": "the text holds {value}, which will be left out: write what is said",
@@ -246,9 +253,19 @@ def mend_field(name: str, value: str) -> Iterator[tuple[str, str]]:
     if better := unscramble(value): yield "mojibake", (value := better)
     if (better := ODD_SPACES.sub(" ", INVISIBLE.sub("", value))) != value: yield "hidden_character", (value := better)
     if (better := value.strip()) != value: yield "spaces", (value := better)
-    if len(value) > 1 and QUOTES.get(value[0]) == value[-1] and not {value[0], value[-1]} & set(value[1:-1]):
-        yield "quotes", (value := value[1:-1].strip())
+    if (better := without_quotes(value)) != value: yield "quotes", (value := better)
     if name != "path" and (better := unicodedata.normalize("NFC", value)) != value: yield "nfd", better
+
+
+def without_quotes(value: str) -> str:
+    "Without quotation marks around all of it, or one whose partner is missing; quotations within stay."
+    inner = value
+    while len(inner) > 1 and QUOTES.get(inner[0]) == inner[-1]: inner = inner[1:-1].strip()
+    if not {*value[:1], *value[-1:]} & {*inner}: return inner
+    first, last = (value[0] in QUOTES, value[-1] in QUOTES.values()) if len(value) > 1 else (False, False)
+    if first and not {value[0], QUOTES[value[0]]} & {*value[1:]} and not value[1].isdecimal(): return value[1:].strip()
+    if last and not {value[-1], *(a for a, b in QUOTES.items() if b == value[-1])} & {*value[:-1]}: return value[:-1].strip()
+    return value
 
 
 def odd_character(value: str) -> str:
@@ -448,11 +465,16 @@ class Sound:
     click: float = 0.0  # seconds, where a single sample leaps; 0 if none does
     dropout: float = 0.0  # seconds, where the sound breaks off into nothing; 0 if it does not
     blank: float = 0.0  # seconds, where 50 ms or more inside are exactly nothing; 0 if none are
-    starts: float = -99.0  # dB of the first 20 ms against the loud frames
+    held: float = 0.0  # share of samples that only repeat the one before, where it is loud
+    stutter: float = 0.0  # seconds, where a stretch that was heard already begins anew; 0 if none does
+    starts: float = -99.0  # dB of the first 20 ms against the loud frames; samples that are all the same do not count
     stops: float = -99.0  # of the last
+    step: float = 0.0  # dB, the loud frames of the second half of the speech against those of the first
+    tone: float = 0.0  # Hz, where something sounds that never stops; 0 if nothing does
     bands: tuple[float, ...] = ()  # dB of eight bands against their mean, over all of the speech
     shape: np.ndarray | None = None  # fingerprint
     contour: np.ndarray | None = None  # loudness over time at 48 places, dB
+    outline: np.ndarray | None = None  # (frames, 13) float16, its cepstra
 
 # %% ../../nbs/31_data.doctor.ipynb #970bc27f
 def missing_part(path: Path) -> str:  # Empty if all is there
@@ -504,8 +526,12 @@ def measure_level(wav: np.ndarray, sample_rate: int, sound: Sound):
         sound.active, sound.level = (speech[-1] - speech[0] + 1) / 100, float(10 * np.log10(power[speech].mean() + 1e-12))
         inside = level[speech[0]:speech[-1] + 1]
         sound.contour = np.interp(np.linspace(0, len(inside) - 1, 48), np.arange(len(inside)), inside).astype(np.float32)
-    edge = min(len(power), 2)
-    sound.starts, sound.stops = (float(10 * np.log10(p.mean() + 1e-12) - loud) for p in (power[:edge], power[-edge:]))
+        half = np.array_split(inside, 2)
+        if len(inside) > 60: sound.step = float(np.percentile(half[1], 90) - np.percentile(half[0], 90))
+    moving = np.flatnonzero(wav[1:] != wav[:-1])  # a copy may be filled up with zeros
+    first, last = (moving[0], moving[-1] + 2) if len(moving) else (0, len(wav))
+    edges = wav[first:last][:2 * hop], wav[first:last][-2 * hop:]
+    sound.starts, sound.stops = (float(10 * np.log10(np.square(x, dtype=np.float64).mean() + 1e-12) - loud) for x in edges)
     top = np.abs(wav) >= sound.peak * (1 - 1e-4)
     sound.clipped = float((top[:-2] & top[1:-1] & top[2:]).mean()) if len(wav) > 2 else 0.0
 
@@ -517,6 +543,8 @@ def measure_moments(wav: np.ndarray, sample_rate: int, sound: Sound):
     at = int(leap.argmax())
     around = np.concatenate([leap[max(0, at - 300):max(0, at - 2)], leap[at + 3:at + 300]])
     if leap[at] > 0.15 * sound.swing and leap[at] > 0.02 and leap[at] > 6 * around.max(initial=0): sound.click = (at + 1) / sample_rate
+    sound.stutter = find_stutter(wav, sample_rate, sound.swing)
+    sound.held = float((wav[1:] == wav[:-1])[np.abs(wav[1:]) > 0.05 * sound.swing].mean())
     same = np.flatnonzero(np.diff(np.concatenate([[0], wav[1:] == wav[:-1], [0]]).astype(np.int8)))  # where stretches begin and end
     start, end = same[::2], same[1::2]
     inside = (start > (sound.lead + 0.02) * sample_rate) & (end < len(wav) - (sound.trail + 0.02) * sample_rate)
@@ -530,6 +558,23 @@ def measure_moments(wav: np.ndarray, sample_rate: int, sound: Sound):
             sound.dropout = a / sample_rate
             return
 
+# %% ../../nbs/31_data.doctor.ipynb #28887e0c
+def find_stutter(wav: np.ndarray, sample_rate: int, swing: float) -> float:  # Seconds; 0 if nothing comes twice
+    "Where a piece of a recording begins for the second time, sample by sample."
+    crest = np.flatnonzero((wav[1:-1] > wav[:-2]) & (wav[1:-1] >= wav[2:]) & (wav[1:-1] > 0.2 * swing)) + 1
+    crest = crest[(crest >= 16) & (crest < len(wav) - 16)]
+    if len(crest) < 20: return 0.0
+    around = np.lib.stride_tricks.sliding_window_view(wav, 32)[crest - 16].astype(np.float32)
+    weight = np.arange(1, 33, dtype=np.int64)**3 * 2654435761
+    key = np.ascontiguousarray(around).view(np.int32).astype(np.int64) @ weight  # integers, so that equal is equal
+    order = np.argsort(key, kind="stable")
+    again = np.flatnonzero(key[order][1:] == key[order][:-1])
+    lag = crest[order[again + 1]] - crest[order[again]]
+    if not 4 <= len(lag) <= 0.6 * len(crest): return 0.0
+    usual, count = Counter(lag.tolist()).most_common(1)[0]
+    if count < 4 or usual < 0.015 * sample_rate: return 0.0
+    return float(crest[order[again + 1][lag == usual]].min() / sample_rate)
+
 # %% ../../nbs/31_data.doctor.ipynb #7f62c07a
 NOTHING = -55.0  # dB in a bin of such a spectrum; what rounding to 16 bits leaves is -75
 
@@ -539,7 +584,8 @@ def measure_spectrum(wav: np.ndarray, sample_rate: int, sound: Sound):
     n = 1024
     if len(wav) < 4 * n: return
     frames = wav[:len(wav) // n * n].reshape(-1, n) * np.hanning(n).astype(np.float32)
-    power = (np.abs(np.fft.rfft(frames, axis=1))**2).mean(0)
+    each = np.abs(np.fft.rfft(frames, axis=1))**2
+    power = each.mean(0)
     db, hz = 10 * np.log10(power + 1e-13), np.arange(n // 2 + 1) * sample_rate / n
     sums = np.concatenate([[0], np.cumsum(db)])
     def mean(low, high): return (sums[high] - sums[low]) / np.maximum(high - low, 1)
@@ -554,7 +600,17 @@ def measure_spectrum(wav: np.ndarray, sample_rate: int, sound: Sound):
         edges = np.searchsorted(hz, [100, 250, 450, 700, 1000, 1500, 2200, 3000, 3900])
         outline = 10 * np.log10(np.add.reduceat(power, edges)[:8] + 1e-13)
         sound.bands = tuple(float(v) for v in outline - outline.mean())
-    sound.hum = measure_hum(wav, sample_rate)
+    sound.hum, sound.tone = measure_hum(wav, sample_rate), steady_tone(each, hz)
+
+
+def steady_tone(power: np.ndarray, hz: np.ndarray) -> float:  # (frames, bins), (bins,) → Hz; 0 if there is none
+    "What stands out in every single moment, also where the voice pauses: each bin's quietest one, against its neighbours' ones."
+    power = power[power.max(1) > 1e-9]  # a copy may be filled up with zeros
+    if len(power) < 16: return 0.0
+    low = 10 * np.log10(power.min(0) + 1e-9)
+    beside = np.median(np.lib.stride_tricks.sliding_window_view(np.pad(low, 10, mode="reflect"), 21), axis=1)
+    above = np.where((hz > 75) & (low > -25), low - beside, 0)
+    return float(hz[above.argmax()]) if above.max() > 18 else 0.0
 
 
 def measure_hum(wav: np.ndarray, sample_rate: int) -> float:  # dB
@@ -629,7 +685,8 @@ def measure(
     sound.swing = float(np.abs(wav).max())
     if sound.swing < 1e-5 or len(wav) < sound.sample_rate // 20: return sound
     for part in (measure_level, measure_moments, measure_spectrum, measure_pitch): part(wav, sound.sample_rate, sound)
-    sound.shape = fingerprint(wav, sound.sample_rate)
+    power = short_spectra(wav, sound.sample_rate)
+    sound.shape, sound.outline = fingerprint(wav, sound.sample_rate, power), cepstra(power, sound.sample_rate)
     return sound
 
 # %% ../../nbs/31_data.doctor.ipynb #99d959be
@@ -666,10 +723,12 @@ def sound_findings(s: Sound, limits: Limits, rate: int, subtype: str, suffix: st
     if s.format and suffix in KINDS and s.format not in KINDS[suffix]: yield "wrong_suffix", s.format
     if s.subtype in COARSE: yield "coarse_audio", s.subtype
     elif s.eight_bits: yield "coarse_audio", "8 bits in " + s.subtype
+    elif s.held > 0.4 and not s.clipped > limits.clipped: yield "coarse_audio", f"{1 / (1.001 - s.held):.0f} equal samples each time"
     elif s.subtype != subtype: yield "audio_format", s.subtype, {"usual": subtype}
     if s.peak > 1.5: yield "too_loud", f"{s.peak:.4g}"; return
     if s.clipped > limits.clipped and s.subtype not in COARSE: yield "clipping", f"{s.clipped:.2%}"
     if s.click: yield "click", f"{s.click:.2f}"
+    if s.stutter: yield "stutter", f"{s.stutter:.2f}"
     if s.dropout: yield "dropout", f"{s.dropout:.2f}"
     if s.peak < limits.quiet: yield "quiet", f"{s.peak:.3f}"
     if abs(s.offset) > limits.offset: yield "offset", f"{s.offset:.3f}"
@@ -681,6 +740,7 @@ def sound_findings(s: Sound, limits: Limits, rate: int, subtype: str, suffix: st
     if 0 < s.range < limits.range: yield "noise", f"{s.range:.0f}"
     if s.cutoff and s.cutoff < 0.85 * min(s.sample_rate, rate) / 2: yield "bandwidth", f"{s.cutoff:.0f}"
     if s.hum > limits.hum: yield "hum", f"{s.hum:.0f}"
+    elif s.tone: yield "tone", f"{s.tone:.0f}"
 
 
 def check_sound(entry: Entry, limits: Limits, rate: int, subtype: str) -> Iterator[Fault]:
@@ -721,6 +781,9 @@ def check_kinds(entries: Sequence[Entry], limits: Limits) -> Iterator[Fault]:
     heard = [e for e in entries if e.sound.active > 0]
     away = away_from_kind(heard, lambda e: e.sound.level)
     for i in outliers(away, limits.level, limits.spread): yield heard[i].finding("loudness", "path", f"{away[i]:+.0f}")
+    away = away_from_kind(heard, lambda e: e.sound.step)
+    for i in outliers(away, 9, limits.spread):
+        yield heard[i].finding("level_step", "path", f"{abs(away[i]):.0f}", how="louder" if away[i] > 0 else "quieter")
     for edge, where in (("starts", "begins"), ("stops", "ends")):
         cut = [e for e in heard if getattr(e.sound, edge) > -12]
         if len(heard) >= 20 and len(cut) <= 0.05 * len(heard):
@@ -758,7 +821,7 @@ def check_speed(entries: Sequence[Entry], limits: Limits) -> Iterator[Fault]:
 # %% ../../nbs/31_data.doctor.ipynb #630c991c
 ISOLATED = re.compile("[ㄱ-ㆎ\u1100-\u11ff]")
 FINAL = ".?!…~,\"'”’」)"
-MARKUP = re.compile(r"&[A-Za-z]{2,8};|&#\d+;|</?[A-Za-z][^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}|\([^()]*\)|https?://\S*|\\[ntr]|\*\*|__")
+MARKUP = re.compile(r"^[-–—•▶*]\s|&[A-Za-z]{2,8};|&#\d+;|</?[A-Za-z][^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}|\([^()]*\)|https?://\S*|\\[ntr]|\*\*|__")
 PICTURES = re.compile("[\u2190-\u21ff\u2300-\u23ff\u2500-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]")
 READ = re.compile(r"[^가-힣\s.,?!~…'\"“”‘’():;·\-–—]+\S*")  # what is more than words and their punctuation
 ENDLESS = 2000  # characters
@@ -850,6 +913,38 @@ def check_order(entries: Sequence[Entry], certain: float = 15.0) -> Iterator[Fau
     if total > certain and end - start >= 5:
         for e in entries[start:end]: e.broken = True
         yield entries[start].finding("shifted", "text", line_ranges(e.line for e in entries[start:end]), where=where)
+
+# %% ../../nbs/31_data.doctor.ipynb #06bc5798
+def check_said(entries: Sequence[Entry]) -> Iterator[Fault]:
+    "Recordings that say another text than their own."
+    heard = [e for e in entries if e.ids and not e.broken and e.sound.outline is not None and len(e.sound.outline)]
+    found, usual = misfits([e.sound.outline for e in heard], [e.ids for e in heard], [text_key(e.row.text) for e in heard])
+    if len(heard) >= 150 and usual < 1.5: yield finding("unrelated_texts", heard[0].file, 0, "text", f"{usual:.1f}")
+    slips = [*slipped_runs(heard, {m.index: m.other for m in found})]
+    slipped = {i for run, _ in slips for i in run}
+    for run, where in slips:
+        for i in run: heard[i].broken = True
+        yield heard[run[0]].finding("shifted", "text", line_ranges(heard[i].line for i in run), where=where)
+    for m in found:
+        e, other = heard[m.index], heard[m.other]
+        if m.index in slipped: continue
+        if m.other < 0: yield e.finding("unfit_text", "text", e.row.text)
+        else: yield e.finding("other_text", "text", other.row.text, other=other.where(e))
+
+
+def slipped_runs(entries: Sequence[Entry], other: dict[int, int], least: int = 5) -> Iterator[tuple[list[int], str]]:
+    "Stretches of a list in which recording after recording says the text of the next line, or of the previous one."
+    for step, where in ((1, "next"), (-1, "previous")):
+        run = []
+        for i in range(len(entries)):
+            near = i + step
+            if not 0 <= near < len(entries) or other.get(i, -1) < 0 or entries[near].file != entries[i].file: continue
+            if text_key(entries[other[i]].row.text) != text_key(entries[near].row.text): continue
+            if run and i - run[-1] > 3:
+                if len(run) >= least: yield run, where
+                run = []
+            run.append(i)
+        if len(run) >= least: yield run, where
 
 # %% ../../nbs/31_data.doctor.ipynb #c0e611c0
 def check_duplicates(entries: Sequence[Entry]) -> Iterator[Fault]:
@@ -1146,6 +1241,7 @@ def examine(
     subtype = next(iter(Counter(e.sound.subtype for e in everyone if e.sound.subtype).most_common(1)), ("",))[0]
     for e in everyone: findings += [*check_sound(e, limits, rate, subtype), *check_pair(e)]
     for name, entries in heard.items(): findings += [*check_texts(entries), *check_order(entries), *check_balance(name, entries, limits)]
+    findings += check_said(everyone)
     labels = [*check_labels(everyone)]
     contradicted = {(f.file, f.line) for f in labels if f.id == "label"}  # another label explains another pitch and rate
     kinds = [f for f in check_kinds(everyone, limits) if f.id not in ("speed", "pitch") or (f.file, f.line) not in contradicted]

@@ -116,20 +116,32 @@ def stamp(path: str | os.PathLike) -> list[int]:
 
 
 class Sounds:
-    "The SHA-256 of recordings, remembered in `file`."
+    "The SHA-256 of recordings (or of other files), remembered in `file`."
     def __init__(self, file: Path):
         self.file = file
         try: self.known = dict(json.loads(file.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError): self.known = {}
 
+    def unchanged(self, path: str | os.PathLike, now: list[int] | None = None) -> str:  # Its SHA-256; empty if it is not known
+        "What is remembered of a file, if it looks as it did then; raises `OSError`."
+        before = self.known.get(os.path.abspath(path))
+        return before[0] if before and before[1:] == (now or stamp(path)) else ""
+
+    def remember(self, path: str | os.PathLike, digest: str, now: list[int]):
+        "Note what a file held that looked like this; not of one that was written just now."
+        if time.time() - max(now[1:]) / 1e9 > JUST_NOW: self.known[os.path.abspath(path)] = [digest, *now]
+
     def digest(self, path: str | os.PathLike) -> str:
         "A recording's SHA-256; raises `OSError`."
-        key, now = os.path.abspath(path), stamp(path)
-        before = self.known.get(key)
-        if before and before[1:] == now: return before[0]
+        now = stamp(path)
+        if known := self.unchanged(path, now): return known
         digest = sha256(path)
-        if time.time() - max(now[1:]) / 1e9 > JUST_NOW: self.known[key] = [digest, *now]
+        self.remember(path, digest, now)
         return digest
+
+    def forget(self, path: str | os.PathLike):
+        "Look again the next time."
+        if self.known.pop(os.path.abspath(path), None): self.save()
 
     def save(self):
         "Remember for the next time."
@@ -217,6 +229,7 @@ class FeatureCache:
     def _read(self):
         "Look into every shard's header."
         self.sounds, self.place, self.shards, self.checked, self.bad = Sounds(self.folder / "sounds.json"), {}, {}, set(), {}
+        self.whole, self.written = Sounds(self.folder / "shards.json"), {}  # shards whose SHA-256 was right; those of this build
         for path in sorted(self.folder.glob("*.safetensors")):
             try: self._add(path, *open_shard(path, check=False))
             except DamagedShard: self.bad[path] = "damaged"
@@ -253,7 +266,8 @@ def rows(
         raise EmottsError(f"{utterance.path}: the cache {self.folder} does not hold this recording: run emotts features on the filelist")
     path, start, n = found
     if path not in self.checked:
-        self.shards[path] = open_shard(path)[2]
+        try: self.shards[path] = open_shard(path)[2]
+        except DamagedShard: self.whole.forget(path); raise
         self.checked.add(path)
     return self.shards[path][start:start + n]
 
@@ -285,14 +299,18 @@ def _try(function, *args):
 @patch
 def check(
     self: FeatureCache,
+    everything: bool = True,  # False: shards that look as they did when they were checked are left to `rows`, which hashes what it uses
 ) -> dict[Path, str]:  # Shard → `"damaged"` or `"stale"`
-    "Hash all shards, and take out those that cannot be used."
+    "Hash the shards, and take out those that cannot be used."
     self._read()
-    todo = list(self.shards)
+    stamps = {path: stamp(path) for path in self.shards}
+    todo = [path for path, now in stamps.items() if everything or not self.whole.unchanged(path, now)]
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool: opened = list(pool.map(lambda p: _try(open_shard, p), todo))
     for path, result in zip(todo, opened, strict=True):
         if isinstance(result, EmottsError): self.bad[path] = "damaged"
-        else: self.checked.add(path)
+        else:
+            self.checked.add(path)
+            self.whole.remember(path, path.stem, stamps[path])
     for path in self.bad: self.shards.pop(path, None)
     self.place = {sound: found for sound, found in self.place.items() if found[0] not in self.bad}
     return self.bad
@@ -307,7 +325,7 @@ def build(
     "Analyse what is not there yet; an interrupted build goes on where it was, but for one shard. Raises `EmottsError` if a worker dies."
     report = BuildReport()
     self.folder.mkdir(parents=True, exist_ok=True)
-    for path, why in self.check().items():
+    for path, why in self.check(everything=False).items():
         path.unlink()
         setattr(report, why, getattr(report, why) + 1)
     for part in self.folder.glob(".*.part"):  # of a build that was killed
@@ -321,7 +339,8 @@ def build(
             if len(pending) >= SHARD - AHEAD: self._flush(pending, report)
             bar.update()
     self._flush(pending, report)
-    self.sounds.save()
+    for path, now in self.written.items(): self.whole.remember(path, path.stem, now)
+    for kept in (self.sounds, self.whole): kept.save()
     return report
 
 
@@ -344,6 +363,7 @@ def _flush(self: FeatureCache, pending: list, report: BuildReport):
     path = write_shard(self.folder, pending)
     self._add(path, *open_shard(path, check=False))
     self.checked.add(path)
+    self.written[path] = stamp(path)
     report.analysed += len(pending)
     report.seconds += sum(len(rows) for _, rows in pending) * self.spec.hop_length / self.spec.sample_rate
     pending.clear()
