@@ -324,6 +324,10 @@ def test_command_line(trees, tmp_path, capsys):
         main(["corpus", "import", "auto", str(trees["kss"][0]), str(tmp_path / "out"), "--valid", "0.1", "--test", "0.1", "--json"])
     assert e.value.code == 0
     assert json.loads(capsys.readouterr().out)["corpus"] == "kss"
+    for name in ("KSS", "emotiontts_open_db"):  # as their makers call them
+        with pytest.raises(SystemExit) as e:
+            main(["corpus", "import", name, str(trees[name.lower().removesuffix("_open_db")][0]), str(tmp_path / name), "--json"])
+        assert e.value.code == 0 and json.loads(capsys.readouterr().out)["corpus"] in ("kss", "emotiontts")
     with pytest.raises(SystemExit) as e: main(["corpus", "import", "esd", str(trees["kss"][0]), str(tmp_path / "out2")])
     assert e.value.code == 2 and "is not ESD" in capsys.readouterr().err
 

@@ -34,14 +34,14 @@ def measure_once(path):
     return replace(_measured[key])
 
 
-HEARD = {"other_text", "unfit_text", "unrelated_texts", "shifted", "as_spoken", "backwards", "another sentence"}  # an ear takes time
+HEARD = {"other_text", "unfit_text", "unrelated_texts", "shifted", "backwards", "another sentence", "test_three_clean_corpora"}
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, request):
     "Measure each file once; whether recordings say their texts is asked where that is the subject, and everywhere with --slow."
-    kind = getattr(request.node, "callspec", None) and request.node.callspec.params.get("kind")
-    if kind and kind not in HEARD and not request.config.getoption("--slow"):
+    subject = request.node.callspec.params.get("kind") if hasattr(request.node, "callspec") else request.node.name
+    if subject not in HEARD and not request.config.getoption("--slow"):
         monkeypatch.setattr("emotts_nb.data.doctor.misfits", lambda *_: ([], 9.9))
     monkeypatch.setattr("emotts_nb.data.doctor.measure", measure_once)
     monkeypatch.setattr("emotts_nb.data.doctor.text_to_ids", lru_cache(None)(text_to_ids))

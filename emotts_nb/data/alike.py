@@ -87,7 +87,7 @@ def short_spectra(
 def in_bands(
     power: np.ndarray,  # (frames, bins) from `short_spectra`
     sample_rate: int,  # Hz
-    bands: np.ndarray,  # Hz, n + 1 borders
+    bands: np.ndarray,  # (n + 1,) Hz, the borders
 ) -> np.ndarray:  # (frames, n) float64
     "The energy between each two borders."
     n = 2 * round(sample_rate * FRAME)
@@ -98,7 +98,7 @@ def in_bands(
 def fingerprint(
     wav: np.ndarray,  # (samples,)
     sample_rate: int,  # Hz
-    power: np.ndarray | None = None,  # Its `short_spectra`, where they are known already
+    power: np.ndarray | None = None,  # (frames, bins): its `short_spectra`, where they are known already
 ) -> np.ndarray:  # (frames, 8) int8, half decibels below the loudest; no frames for less than 0.2 s
     "How the energy of what sounds moves through `BANDS`."
     power = short_spectra(wav, sample_rate) if power is None else power

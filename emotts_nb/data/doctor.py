@@ -559,7 +559,11 @@ def measure_moments(wav: np.ndarray, sample_rate: int, sound: Sound):
             return
 
 # %% ../../nbs/31_data.doctor.ipynb #28887e0c
-def find_stutter(wav: np.ndarray, sample_rate: int, swing: float) -> float:  # Seconds; 0 if nothing comes twice
+def find_stutter(
+    wav: np.ndarray,  # (samples,)
+    sample_rate: int,  # Hz
+    swing: float,  # Its largest magnitude
+) -> float:  # Seconds; 0 if nothing comes twice
     "Where a piece of a recording begins for the second time, sample by sample."
     crest = np.flatnonzero((wav[1:-1] > wav[:-2]) & (wav[1:-1] >= wav[2:]) & (wav[1:-1] > 0.2 * swing)) + 1
     crest = crest[(crest >= 16) & (crest < len(wav) - 16)]

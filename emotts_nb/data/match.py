@@ -55,7 +55,7 @@ SILENCE = 0
 
 def letters(
     ids: Sequence[int],  # Of a text as spoken
-) -> np.ndarray:  # The ids of what sounds, `SILENCE` between them where one may pause
+) -> np.ndarray:  # (letters,) ids of what sounds, `SILENCE` between them where one may pause
     "What a recording of a text must hold."
     found = [SILENCE]
     for i in ids:
