@@ -122,6 +122,7 @@ def demo(args):
 # %% ../nbs/78_cli.ipynb #774e04b7
 def app(args):
     "emotts app"
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")  # of the thousand shapes of sentences that it would keep ready
     from emotts_nb.app import Limits, serve
     from emotts_nb.plots import korean_font
     from emotts_nb.synthesis import SHIPPED, Voice
