@@ -448,7 +448,9 @@ def guard(gr, page):
     read = page.preprocess_data
     async def read_or_refuse(*what, **how):
         try: return await read(*what, **how)
-        except gr.Error: raise
+        except gr.Error as e:
+            e.print_exception = False
+            raise
         except Exception:
             raise gr.Error("보낸 것을 읽을 수 없어요. 페이지를 새로 고쳐 주세요 · what was sent cannot be read: load the page again",
                            print_exception=False, title="") from None
