@@ -1,10 +1,11 @@
 # What a person does here; `make` alone lists it. Needs make, and Python 3.11, 3.12 or 3.13 with its venv module.
 # Everything is installed into .venv, once: afterwards nothing here asks the network.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-kill report-quick voice lint sync docs docs-serve clean
+.PHONY: help demo test test-slow test-kill test-colab report-quick voice lint sync docs docs-serve clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3 python3.13 python3.12 python3.11
+COLAB_PYTHON ?= python3.13
 OUT ?= demo
 WORKERS ?= 2
 PORT ?= 8000
@@ -29,6 +30,9 @@ test-slow: $(VENV)/.stamp-dev  ## the cells and tests that take minutes, too
 test-kill: $(VENV)/.stamp-dev  ## kill every model's training twenty times, and compare what it learned with an undisturbed run
 	pytest -q --slow -n $(WORKERS) --dist load tests/test_resume_kill.py
 
+test-colab:  ## install Colab's versions into .venv-colab (6 GB) and run the Colab notebooks there, headless and small
+	@bash tools/colab.sh $(COLAB_PYTHON)
+
 report-quick: $(VENV)/.stamp-dev  ## run every model and vocoder, and report whether it works: report/index.html
 	emotts report --quick --out report
 
@@ -50,7 +54,7 @@ docs-serve: docs  ## build the site and serve it at http://localhost:8000 (PORT=
 	python -m http.server --bind 127.0.0.1 --directory _docs $(PORT)
 
 clean:  ## remove what was made: the environment, the demo, the site
-	rm -rf $(VENV) demo _docs _proc build dist *.egg-info .coverage* .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-colab demo _docs _proc build dist *.egg-info .coverage* .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/pyvenv.cfg:
 	@for python in $(PYTHON); do \

@@ -1,6 +1,9 @@
 "The Colab notebooks, headless: a stand-in for google.colab, a training that stops and goes on, the setup cell."
 import ast
+import configparser
 import importlib
+import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -8,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from packaging.requirements import Requirement
 
 from emotts_nb.core import EMOTIONS
 from emotts_nb.data.filelist import read_filelist, write_filelist
@@ -149,6 +153,27 @@ def test_the_other_models_train_and_speak(name, tmp_path):
     assert "finished at step 2 of 2" in colabrun.printed(done)
     assert (tmp_path / "run/voice.safetensors").stat().st_size > 1000
     assert "<audio" in str([c.get("outputs", []) for c in done.cells])
+
+
+@pytest.mark.slow
+def test_the_report_of_two_models(tmp_path):
+    "86 as on Colab, for one acoustic model and one vocoder: both work, the page is there."
+    out = tmp_path / "report"
+    settings = f'models="fastspeech2 melgan"\nout={str(out)!r}'
+    done = colabrun.run(ROOT / "nbs/86_run_each_and_report.ipynb", settings, folder=ROOT, timeout=900)
+    told = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert {m["name"]: m["works"] for m in told["models"]} == {"fastspeech2": True, "melgan": True}
+    assert (out / "index.html").exists() and str([c.get("outputs", []) for c in done.cells]).count("<audio") == 2
+
+
+def test_what_we_require_is_met_by_what_colab_has():
+    "So that installing there changes nothing that a person's other notebooks use."
+    has = dict(line.split("==") for line in (ROOT / "tools/colab.txt").read_text().splitlines() if "==" in line)
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "settings.ini", encoding="utf-8")
+    asked = [Requirement(r) for r in shlex.split(settings["DEFAULT"]["requirements"])]
+    assert {"torch", "numpy", "librosa", "ipywidgets"} <= {r.name for r in asked if r.name in has}
+    for r in asked: assert r.name not in has or has[r.name] in r.specifier, f"Colab has {r.name} {has[r.name]}, we ask for {r}"
 
 
 def test_a_wrong_filelist_ends_before_training(tmp_path):

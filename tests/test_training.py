@@ -511,9 +511,14 @@ class Renamed(ToyTask):
 
 # --- being asked to stop
 
+def heed_ctrl_c():
+    "A job behind `&` begins with SIGINT ignored, and so would its children."
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start_child(run_dir, steps=2000, **env):
     return subprocess.Popen([sys.executable, __file__, f"{run_dir}:{steps}"], env=os.environ | dict(OMP_NUM_THREADS="1") | env,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=heed_ctrl_c)
 
 
 def wait_for_rows(child, run_dir, n):
