@@ -25,7 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from emotts_nb.core import EmottsError  # noqa: E402
 from emotts_nb.data import batches  # noqa: E402
 from emotts_nb.data.batches import BadSample, LoaderDied, batch_order, padding_share  # noqa: E402
-from emotts_nb.training import checkpoint  # noqa: E402
+from emotts_nb.training import checkpoint, trainer  # noqa: E402
 from emotts_nb.training.checkpoint import CheckpointStore, Tier, digest  # noqa: E402
 from emotts_nb.training.state import RunMismatch, ToyTask, toy_utterances  # noqa: E402
 from emotts_nb.training.trainer import run_digest, train  # noqa: E402
@@ -212,6 +212,17 @@ def test_what_was_learned_is_kept(tmp_path):
     train(ToyTask(), UTTERANCES, [], tmp_path / "b", **SETTINGS | dict(steps=60))
     assert [r["samples"] for r in rows(tmp_path / "a")] == [r["samples"] for r in rows(tmp_path / "b")]
     assert distance(tmp_path / "a", tmp_path / "b") < 1e-4
+
+
+def test_more_memory_is_made_use_of(tmp_path, monkeypatch):
+    "What did not fit on a small card is tried again on a larger one."
+    train(Small(), UTTERANCES, [], tmp_path, **SETTINGS | dict(steps=20))
+    def limit(): return CheckpointStore(tmp_path / "checkpoints").load_newest()[0]["frame_limit"]
+    train(ToyTask(), UTTERANCES, [], tmp_path, **SETTINGS | dict(steps=30))
+    assert limit() and "found out anew" not in log(tmp_path)
+    monkeypatch.setattr(trainer, "total_memory", lambda device: 1 << 50)
+    train(ToyTask(), UTTERANCES, [], tmp_path, **SETTINGS | dict(steps=40))
+    assert limit() is None and "here: what fits is found out anew" in log(tmp_path)
 
 
 class Smaller(Small): limit = 20

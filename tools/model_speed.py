@@ -1,6 +1,7 @@
-"""How fast the full-size Tacotron2-VAE trains and decodes on one processor thread, beside the straight loop of the original.
+"""How fast the full-size Tacotron2-VAE trains and decodes on one processor thread, beside the straight loop of the original;
+and what a second of speech costs the full-size FastSpeech 2 with the same text and length.
 
-    python tools/model_speed.py [--rounds 3] [--frames 400] [--tokens 60]
+    python tools/model_speed.py [--rounds 3] [--frames 400] [--tokens 60] [--only training decoding parallel]
 
 Processor time (of this thread alone), the two taking turns, the best round of each; losses and gradients are compared, too."""
 
@@ -13,9 +14,11 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 
+from emotts_nb.models.fastspeech2 import FastSpeech2, FastSpeech2Config
 from emotts_nb.models.products import PRECISIONS
 from emotts_nb.models.tacotron2 import Tacotron2, Tacotron2Config
 
+PARTS = ["training", "decoding", "parallel"]
 SECONDS = 256 / 22050  # of a frame
 
 
@@ -134,12 +137,33 @@ def decoding(rounds, tokens, steps):
             f"{n} {s / (plain_audio if n == 'plain' else audio):.3f}" for n, s in best.items()))
 
 
+def parallel(rounds, tokens, steps):
+    "FastSpeech 2, `steps` frames in all: nothing waits for the frame before."
+    torch.manual_seed(0)
+    model = FastSpeech2(FastSpeech2Config.named("full")).eval()
+    costs = []
+    for batch in (1, 8):
+        text, length, z = torch.randint(2, 60, (batch, tokens)), torch.full((batch,), tokens), torch.randn(batch, model.config.z_dim)
+        frames = torch.full((batch, tokens + 1), steps // (tokens + 1))
+        frames[:, :steps % (tokens + 1)] += 1
+        best = math.inf
+        for _ in range(rounds + 1):
+            start = time.thread_time()
+            with torch.no_grad(): said = model.infer(text, length, z, duration=frames)
+            best = min(best, time.thread_time() - start)
+        assert said.mel.shape[2] == steps
+        costs.append(f"batch {batch} {best / (batch * steps * SECONDS):.3f}")
+    print(f"FastSpeech 2 ({sum(p.numel() for p in model.parameters()):,} parameters), compute/audio: {', '.join(costs)}")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--frames", type=int, default=400)
     parser.add_argument("--tokens", type=int, default=60)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    training(args.rounds, args.frames, args.tokens)
-    decoding(args.rounds, args.tokens, 150)
+    if "training" in args.only: training(args.rounds, args.frames, args.tokens)
+    if "decoding" in args.only: decoding(args.rounds, args.tokens, 150)
+    if "parallel" in args.only: parallel(args.rounds, args.tokens, args.frames)

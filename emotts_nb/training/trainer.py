@@ -36,7 +36,7 @@ from ..data.filelist import Utterance
 from ..text.symbols import SYMBOLS
 from .checkpoint import FULL, CheckpointStore, Tier, digest
 from .diary import Diary, copy_notes, describe, memory_mb
-from .recovery import Engine, out_of_memory, trim
+from .recovery import Engine, out_of_memory, total_memory, trim
 from emotts_nb.training.state import (
     Ema,
     RunMismatch,
@@ -121,6 +121,7 @@ class Run(Engine):
         self.store = CheckpointStore(self.run_dir / "checkpoints", keep, far, max_bytes=max_bytes)
         self.store.before_copy = lambda: copy_notes(self.run_dir, self.mirror)
         # where it stands
+        self.memory = total_memory(self.device)
         self.position, self.plans, self.ema = Position(0, 0), [plan], None
         self.skipped, self.skipped_in_a_row, self.quarantine = 0, 0, {}
 
@@ -154,7 +155,8 @@ def state(self: Run) -> dict:
     return dict(
         format=1, version=version("emotts_nb"), order=ORDER, task=self.about, config=self.config, data=self.data,
         step=self.step, position=list(self.position), plan=asdict(self.plans[0]), frame_limit=self.frame_limit,
-        thrifty=self.thrifty, skipped=self.skipped, quarantine=self.quarantine,
+        thrifty=self.thrifty, memory=self.memory if self.frame_limit or self.thrifty else None,  # for which that holds
+        skipped=self.skipped, quarantine=self.quarantine,
         modules={k: dict(m.state_dict()) for k, m in self.modules.items()},
         optimizers={k: o.state_dict() for k, o in self.optimizers.items()},
         ema=self.ema.average if self.ema else None, scaler=scaler.state_dict() if scaler else None, rng=rng_state())
@@ -172,8 +174,10 @@ def restore(self: Run, state: dict):
     if state["scaler"]: self.accelerator.scaler.load_state_dict(state["scaler"])
     self.step, self.position, self.skipped = state["step"], Position(*state["position"]), state["skipped"]
     self.quarantine = dict(state["quarantine"])
-    if state.get("thrifty"): self.be_thrifty()
-    self.frame_limit = min((n for n in (state["frame_limit"], self.frame_limit) if n), default=None)
+    if (state.get("memory") or self.memory) >= 0.9 * self.memory:
+        if state.get("thrifty"): self.be_thrifty()
+        self.frame_limit = min((n for n in (state["frame_limit"], self.frame_limit) if n), default=None)
+    else: self.log(f"{state['memory'] >> 20} MiB of memory there, {self.memory >> 20} here: what fits is found out anew")
     self.plans = [BatchPlan(**state["plan"]), self.plan] if self.position.offset else [self.plan]  # an epoch ends as it began
     set_rng_state(state["rng"])
 
