@@ -178,7 +178,9 @@ class Line:
     constant: np.ndarray  # (events,)
     per_sample: np.ndarray  # (events,)
 
-    def peak(self, batch_size: int) -> float: return (self.constant + self.per_sample * batch_size).max()
+    def peak(self, batch_size: int) -> float:
+        "Bytes at the worst moment."
+        return (self.constant + self.per_sample * batch_size).max()
 
     def largest(self, memory: int) -> int:
         "The largest batch that stays within `memory` bytes everywhere; below 1 if none does."
@@ -208,7 +210,9 @@ class StepMemory:
         return max(OTHER_WAY - 1, self.later.largest(room))
 
 # %% ../../nbs/42_training.memory.ipynb #ef260935
-def probe(task: Task, samples: Sequence[dict], n: int, mixed_precision: str, warm: bool) -> tuple[list[str], np.ndarray]:
+def probe(
+    task: Task, samples: Sequence[dict], n: int, mixed_precision: str, warm: bool
+) -> tuple[list[str], np.ndarray]:  # Names and bytes, (events,) each
     "Names of the events of a step with `n` samples, and the bytes alive after each, the batch included."
     device = device_of(task)
     batch = task.collate([samples[i % len(samples)] for i in range(n)]) | dict(seed=torch.arange(n))
