@@ -25,7 +25,7 @@ pytest.importorskip("torch")
 from emotts_nb.training.tasks import TASKS
 
 HANGS = ("half", "written", "renamed", "pruning")  # where inside a save the child waits to be killed
-JUDGED = ("melgan", "multi_band_melgan", "vocgan", "hifigan", "parallel_wavegan", "wavegan", "vocos")  # with a judge
+JUDGED = ("melgan", "multi_band_melgan", "vocgan", "parallel_wavegan", "vocos")  # with a judge; two others below
 
 
 @dataclass
@@ -44,6 +44,8 @@ TRIALS = {name: Trial() for name in TASKS} | dict(
     toy=Trial(n=160, steps=120, save_every=4, max_batch=8, validate_every=20),
     source_filter=Trial(options=dict(recipe=dict(crop=16, rounds_from=10))),
     **{name: Trial(options=dict(recipe=dict(crop=16, judge_from=8))) for name in JUDGED},
+    wavegan=Trial(options=dict(recipe=dict(crop=16, judge_from=25, plateau=4, progress=0.5))),  # the judge comes in by itself
+    hifigan=Trial(options=dict(recipe=dict(crop=16, judge_from=8), model=dict(noise=2))),
     **{name: Trial(options=dict(recipe=dict(crop=16))) for name in ("waveglow", "wavenet")})
 
 

@@ -234,6 +234,7 @@ def test_every_layout_there_and_back(name, tmp_path):
         warnings.simplefilter("ignore")
         loaded = load_vocoder(tmp_path / "c.pt")
     assert loaded.mel_spec.n_mels == net.sizes.n_mels and loaded.origin.layout == name and not loaded.training
+    assert getattr(loaded.sizes, "noise", 0) == 0
     for k, v in net.state_dict().items(): assert torch.equal(loaded.state_dict()[k], v)
     export_vocoder(loaded, tmp_path / "back.pt")
     back, first = read_checkpoint(tmp_path / "back.pt"), read_checkpoint(tmp_path / "c.pt")
@@ -408,6 +409,85 @@ def test_wavenet_remembers():
             assert abs(draw("mol", logits.numpy(), u[..., t])[0] - said[0, 0, t]) < 1e-3
     print(f"cached {mindful * 1e3:.2f} ms, naive {forgetful * 1e3:.1f} ms a sample: {forgetful / mindful:.0f} x")
     assert forgetful > 50 * mindful
+
+
+NOISY = ("melgan", "vocgan", "hifigan", "vocos")  # the nets with a judge that take no noise unless they are told to
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_noise_can_be_added_to_any_net_with_a_judge(name, tmp_path):
+    from emotts_nb.vocoders.layers import with_noise
+    plain, mel = little(name), speech(40)
+    noisy = with_noise(plain, 4)
+    assert (plain.noise_channels, noisy.noise_channels) == (0, 4) and not noisy.training
+    np.testing.assert_allclose(noisy.synthesize(mel), plain.synthesize(mel), atol=1e-5)  # it does not hear it yet
+    fresh = little(name, noise=4)
+    wav = fresh.synthesize(mel)
+    np.testing.assert_allclose(np.concatenate(list(fresh.stream(np.array_split(mel, 3, 1), 7))), wav, atol=2e-5)
+    fresh.seed = 1
+    assert not np.array_equal(fresh.synthesize(mel), wav)  # it hears it
+    save_vocoder(tmp_path / "v.safetensors", fresh, {})
+    assert load_vocoder(tmp_path / "v.safetensors").noise_channels == 4
+    with pytest.raises(EmottsError, match="load_vocoder"): export_vocoder(noisy, tmp_path / "v.pt")
+
+
+def test_noise_is_refused_where_it_has_no_place():
+    from emotts_nb.vocoders.layers import with_noise
+    for name in ("parallel_wavegan", "waveglow", "wavenet"):
+        with pytest.raises(EmottsError, match="no channels of noise"): with_noise(little(name), 4)
+
+
+def test_mels_of_other_recordings_end_a_training_before_it_begins(tmp_path, capsys):
+    from emotts_nb.data.filelist import read_filelist
+    from emotts_nb.data.sample import sample_path
+    from emotts_nb.training.tasks import make_task
+    from emotts_nb.training.trainer import train
+    utterances, options = read_filelist(sample_path() / "train.txt")[:12], dict(frame_budget=48, max_batch=2, progress=False)
+    for name in ("wavegan", "source_filter"):
+        task = make_task(name, "tiny")
+        train(task, utterances, [], tmp_path / name, 1, **options)
+        assert "copied through Griffin-Lim: spectral distance 0." in capsys.readouterr().err
+        assert "spectral distance 0." in (tmp_path / name / "log.txt").read_text(encoding="utf-8")
+        train(task, utterances, [], tmp_path / name, 2, **options)  # a resume does not look again
+        assert "Griffin-Lim" not in capsys.readouterr().err
+    task = make_task("wavegan", "tiny")
+    sample, others = task.reader.sample, {}
+    def mixed_up(utterance, rng):
+        found = sample(utterance, rng)
+        found["mel"], others["mel"] = others.get("mel", found["mel"]), found["mel"]  # of the crop before
+        return found
+    task.reader.sample = mixed_up
+    with pytest.raises(EmottsError, match="do not tell what the recordings are"):
+        train(task, utterances, [], tmp_path / "mixed", 1, **options)
+    assert not list((tmp_path / "mixed").glob("checkpoints/*.pt"))
+
+
+def test_a_plateau_lets_the_judge_in_and_a_resume_knows_it(tmp_path):
+    """Stopped at every step in turn and resumed, against a run in one piece; the row in which the judge comes in is told by its rate."""
+    import csv
+
+    from emotts_nb.data.filelist import read_filelist
+    from emotts_nb.data.sample import sample_path
+    from emotts_nb.training.tasks import make_task
+    from emotts_nb.training.trainer import run_digest, train
+    utterances, steps = read_filelist(sample_path() / "train.txt")[:12], 12
+
+    def go(folder, until):
+        task = make_task("wavegan", "tiny", recipe=dict(crop=24, judge_from=100, plateau=3, progress=0.5))
+        task.learning_rate, rate = lambda step, total: stop(step, until) or rate(step, total), task.learning_rate
+        try: train(task, utterances, [], tmp_path / folder, steps, frame_budget=48, max_batch=2, progress=False, ema=0.9)
+        except KeyError: pass
+        return int(task.plateau.reached)
+
+    def stop(step, until):
+        if step >= until: raise KeyError(until)
+
+    reached = go("whole", steps)
+    assert reached in (6, 9)
+    for until in (2, 7, steps): again = go("pieces", until)
+    assert again == reached and run_digest(tmp_path / "pieces") == run_digest(tmp_path / "whole")
+    with open(tmp_path / "whole" / "metrics.csv", encoding="utf-8") as f: rows = list(csv.DictReader(f))
+    assert [float(r["lr_adam_judge"]) > 0 for r in rows] == [i >= reached for i in range(steps)]
 
 
 # By how much 300 steps of `tiny` on the sample corpus lower the held-out loss at least (spectral; likelihood for WaveGlow and WaveNet):

@@ -53,8 +53,9 @@ def seed_everything(seed: int):
 class Task(Protocol):
     """What the trainer drives: one per model. A task may also have `reader` (a light object with `sample` and `collate`, sent to workers
     instead of the task), `facts()` (what a resume must find unchanged besides `config`; by default the symbols), `prepared` (beginnings of
-    the names of tensors, such as `model.mel_mean`, that a warm start leaves as `prepare` made them from the new data), and, for adversarial
-    models, `phases`: `{name: [optimizers]}`, in order; then `loss(batch, step, phase)`."""
+    the names of tensors, such as `model.mel_mean`, that a warm start leaves as `prepare` made them from the new data),
+    `observe(row, step)` (hears after each step what the batch cost; what it remembers is a buffer in `modules()`), and, for
+    adversarial models, `phases`: `{name: [optimizers]}`, in order; then `loss(batch, step, phase)`."""
     name: str
     config: dict  # JSON-able, enough to rebuild the task
     clip: float | None  # Largest gradient norm
@@ -62,7 +63,7 @@ class Task(Protocol):
     def modules(self) -> dict[str, nn.Module]: "What is trained or has buffers."
     def optimizers(self) -> dict[str, torch.optim.Optimizer]: "Who changes it."
     def learning_rate(self, step: int, total_steps: int) -> dict[str, float]: "By optimizer; a pure function."
-    def prepare(self, train_utterances: Sequence[Utterance]): "Once, before a new run: statistics into buffers."
+    def prepare(self, train_utterances: Sequence[Utterance]): "Once, before a new run: statistics into buffers. May tell a sentence."
     def sample(self, utterance: Utterance, rng: np.random.Generator) -> dict: "One sample as numpy arrays."
     def lengths(self, utterance: Utterance) -> int: "Frames, cheaply: for the batch plan."
     def collate(self, samples: list[dict]) -> dict[str, Tensor]: "Padded tensors; the loader adds `seed`, one a sample."

@@ -15,6 +15,7 @@ import math
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -242,6 +243,7 @@ def update(self: Run, batch: dict, key: Key) -> dict:
         end = f"_{phase}" if phase else ""
         row |= {f"loss{end}": total, **parts, f"grad_norm{end}": norm}
     self.step += 1
+    if hasattr(self.task, "observe"): self.task.observe(row, self.step)
     if self.ema: self.ema.update(self.step)
     self.move_to(key.after)
     self.before, self.torn = None, False  # done: from here on there is nothing to go back to
@@ -368,7 +370,9 @@ def start(self: Run, init_from=None):
     else:
         if self.store.passed_over: raise RunMismatch(f"{self.run_dir}: no checkpoint in it is whole: begin another folder")
         seed_everything(self.seed)
-        self.task.prepare(self.train_utterances)
+        if told := self.task.prepare(self.train_utterances):
+            self.log(told)
+            if self.main: print(told, file=sys.stderr)
         if init_from: self.begin_from(init_from)
     if self.ema_decay and self.ema is None: self.ema = Ema(self.modules, self.ema_decay)
     self.log(f"resumed at step {self.step}" if found else f"new run: {len(self.train_utterances)} utterances, {self.steps} steps")

@@ -7,11 +7,12 @@ Docs: https://emotts-nb.github.io/emotts_nb/vocoders.base.html.md"""
 # %% auto #0
 __all__ = ['VOCODERS', 'FORMAT', 'RESOLUTIONS', 'check_mel', 'check_f0', 'keep_memory', 'Vocoder', 'GriffinLim', 'register',
            'vocoder_class', 'describe', 'build', 'half', 'load_half', 'save_vocoder', 'read_vocoder', 'spectrum',
-           'stft_losses', 'mel_loss', 'mel_of', 'choose_start', 'CropReader']
+           'stft_losses', 'mel_loss', 'mel_of', 'choose_start', 'CropReader', 'copy_distances', 'front_end_test']
 
 # %% ../../nbs/60_vocoders.base.ipynb #b45553e6
 import json
 from collections.abc import Iterable, Iterator
+from copy import copy
 from functools import cache
 from importlib import import_module
 from itertools import chain
@@ -28,7 +29,7 @@ from ..audio.griffinlim import griffin_lim, istft, stft
 from ..audio.io import load_wav
 from ..audio.mel import MelSpec, filterbank, hann
 from ..audio.pitch import f0_track
-from ..core import EmottsError, write_aside
+from ..core import EmottsError, named_rng, write_aside
 
 # %% ../../nbs/60_vocoders.base.ipynb #0307a72c
 def check_mel(
@@ -369,3 +370,33 @@ class CropReader:
     def collate(self, samples: list[dict]) -> dict[str, Tensor]:
         "All crops are equally long."
         return {k: torch.from_numpy(np.stack([s[k] for s in samples])) for k in samples[0]}
+
+# %% ../../nbs/60_vocoders.base.ipynb #7da0380b
+@torch.no_grad()
+def copy_distances(
+    reader: CropReader,
+    utterances: list,
+    n: int = 8,  # Crops
+    rounds: int = 8,  # Of Griffin-Lim
+) -> tuple[float, float]:
+    "The spectral distance of crops from what Griffin-Lim makes of their mels, and from what it makes of each other's."
+    reader = copy(reader)
+    reader.frames = max(24, reader.frames)  # what `stft_losses` can hear
+    chosen = [utterances[int(i)] for i in np.linspace(0, len(utterances) - 1, n)]
+    crops = [reader.sample(u, named_rng("front end", i)) for i, u in enumerate(chosen)]
+    real = torch.from_numpy(np.stack([c["wav"] for c in crops]))
+    made = torch.from_numpy(np.stack([griffin_lim(c["mel"], reader.spec, n_iter=rounds) for c in crops]))
+    return tuple(float(sum(stft_losses(made, x)).mean()) for x in (real, real.roll(1, 0)))
+
+
+def front_end_test(
+    reader: CropReader,  # What a training reads with
+    utterances: list,  # What it trains on
+    strict: bool = True,  # Whether mels that tell nothing of their recordings are an error
+) -> str:  # What was found, in a sentence
+    "Before a training: do mels tell what the recordings are? Raises `EmottsError` if they do not."
+    own, others = copy_distances(reader, utterances)
+    found = f"mels copied through Griffin-Lim: spectral distance {own:.2f} from their recordings, {others:.2f} from others"
+    if strict and own > 1 and own > 0.7 * others:
+        raise EmottsError(f"{found}: these mels do not tell what the recordings are, look at their files and their convention")
+    return found

@@ -34,7 +34,8 @@ from ..text.pronounce import pronounce
 from ..training.checkpoint import digest
 from ..training.tasks import task_class
 from ..training.trainer import read_source
-from .base import CropReader, Vocoder, choose_start, mel_of, stft_losses
+from .base import CropReader, Vocoder, choose_start, front_end_test, mel_of, stft_losses
+from .layers import with_noise
 
 # %% ../../nbs/69_vocoders.finetune.ipynb #d89cf728
 class Teacher:
@@ -228,9 +229,11 @@ class FineTuneTask:
         judges: str | None = None,  # A HiFi-GAN's judges (`do_…`)
         guard: float = 0.1,  # Stop when copy-synthesis is worse than at the beginning by more than this part
         seed: int = 0,  # Of fresh judges
+        noise: int = 0,  # Channels of noise that a net gets which has fewer, see `with_noise`
     ):
-        self.first, self.guard, self.worsened, self.before = open_vocoder(start), guard, None, None
-        v = self.first
+        v = open_vocoder(start)
+        if noise: v = with_noise(v, noise)
+        self.first, self.guard, self.worsened, self.before = v, guard, None, None
         spec, delay = common_ground(open_taught(mels).spec, v.mel_spec)
         family = TASK_OF.get(v.name, lambda config: v.name)(v.config)
         gentle = dict(learning_rate=1e-4) | (dict(judge_rate=5e-5, judge_from=0 if judges else 2000) if v.name != "source_filter" else {})
@@ -238,7 +241,8 @@ class FineTuneTask:
         self.inner.vocoder.load_state_dict(v.state_dict())
         if judges: self._warm_judges(judges)
         self.inner.reader = TaughtReader(spec, self.inner.reader.frames, self.inner.reader.pitch, mels, delay)
-        self.config = dict(preset=preset, start=start, mels=str(mels), recipe=recipe or {}, judges=judges, guard=guard, seed=seed)
+        self.config = dict(preset=preset, start=start, mels=str(mels), recipe=recipe or {}, judges=judges, guard=guard, seed=seed) | (
+            dict(noise=noise) if noise else {})
 
     def _warm_judges(self, path):
         if self.inner.name != "hifigan":
@@ -252,7 +256,10 @@ class FineTuneTask:
     @classmethod
     def from_config(cls, config: dict) -> "FineTuneTask": "The inverse of `task.config`."; return cls(**config)
 
-    def prepare(self, train_utterances): "Nothing: statistics of mels are part of what was learned."
+    def prepare(self, train_utterances):
+        "Statistics of mels stay as they were learned; tells how near the teacher's mels are to the recordings."
+        return front_end_test(self.inner.reader, train_utterances, strict=False)
+
     def sample(self, utterance, rng): "A crop."; return self.inner.reader.sample(utterance, rng)
     def collate(self, samples): "A batch."; return self.inner.reader.collate(samples)
 

@@ -32,6 +32,7 @@ class HiFiGANSizes:
     kernels: tuple[int, ...] = (3, 7, 11)  # Of the stacks side by side
     dilations: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))  # Of each stack
     pairs: bool = True  # A plain convolution after each dilated one (V1, V2)
+    noise: int = 0  # Channels of noise a frame, under the mel
     norm: str | None = "weight"
 
 
@@ -58,7 +59,7 @@ class HiFiGAN(Generator):
         super().__init__(mel_spec, **config)
         s = self.sizes
         widths = [s.channels // 2**i for i in range(len(s.scales) + 1)]
-        self.first = Conv1d(s.n_mels, widths[0], 7, padding=3, norm=s.norm)
+        self.first = Conv1d(s.n_mels + s.noise, widths[0], 7, padding=3, norm=s.norm)
         self.ups = nn.ModuleList(Upsample1d(a, b, r, k, norm=s.norm)
                                  for a, b, r, k in zip(widths, widths[1:], s.scales, s.up_kernels, strict=False))
         self.stacks = nn.ModuleList(nn.ModuleList(Stack(c, k, d, s.pairs, s.norm) for k, d in zip(s.kernels, s.dilations, strict=True))
@@ -74,9 +75,9 @@ class HiFiGAN(Generator):
         for r, k in zip(s.scales, s.up_kernels, strict=True): yield from (("up", k, r), ("conv", 2 * widest + 1, 1))
         yield "conv", 7, 1
 
-    def forward(self, mel: Tensor) -> Tensor:  # (batch, n_mels, frames) → (batch, 1, frames * hop)
-        "The wave of a batch of mels."
-        x = self.first(mel)
+    def forward(self, mel: Tensor, noise: Tensor | None = None) -> Tensor:  # (batch, n_mels, frames) → (batch, 1, frames * hop)
+        "The wave of a batch of mels; noise is (batch, noise, frames)."
+        x = self.first(self.under(mel, noise))
         for up, stacks in zip(self.ups, self.stacks, strict=True):
             x = up(F.leaky_relu_(x, 0.1))
             total = stacks[0](x)

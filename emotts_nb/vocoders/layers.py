@@ -6,7 +6,8 @@ Docs: https://emotts-nb.github.io/emotts_nb/vocoders.layers.html.md"""
 
 # %% auto #0
 __all__ = ['NORMS', 'NOISE_BLOCK', 'Normed', 'lying', 'laid', 'Conv1d', 'Conv2d', 'Upsample1d', 'mirrored', 'ResidualBlock',
-           'gated', 'frames_seen', 'StretchUpsampler', 'frame_noise', 'Generator', 'Layout', 'parts_of', 'norm_of']
+           'gated', 'frames_seen', 'StretchUpsampler', 'frame_noise', 'Generator', 'with_noise', 'Layout', 'parts_of',
+           'norm_of']
 
 # %% ../../nbs/60_vocoders.layers.ipynb #306ad297
 import json
@@ -234,7 +235,13 @@ class Generator(Vocoder):
         self.sizes = self.Sizes(**{k: _tuples(v) for k, v in config.items()})
         if not isinstance(mel_spec, MelSpec): mel_spec = MelSpec.named(mel_spec or self.preset)
         super().__init__(mel_spec, json.loads(json.dumps(asdict(self.sizes))))
+        self.noise_channels = getattr(self.sizes, "noise", self.noise_channels)
         self.seed = 0  # of the noise that `synthesize` and `stream` use
+
+    def under(self, mel: Tensor, noise: Tensor | None) -> Tensor:  # (batch, n_mels or noise, frames) → (batch, n_mels + noise, frames)
+        "The mel, and under it the noise if the net takes any (`None`: its mean, 0)."
+        if not self.noise_channels: return mel
+        return torch.cat([mel, mel.new_zeros(len(mel), self.noise_channels, mel.shape[2]) if noise is None else noise], 1)
 
     def fit(self, scales: Iterable[int], context: int):
         "A family calls this when it knows its upsampling; raises `EmottsError` if the mels do not fit it."
@@ -257,6 +264,19 @@ class Generator(Vocoder):
 
 
 def _tuples(x): return tuple(map(_tuples, x)) if isinstance(x, list | tuple) else x
+
+
+def with_noise(
+    vocoder: Generator,
+    channels: int,  # Of noise a frame, in all
+) -> Generator:
+    "The same net with room for noise, which it does not hear yet: its weights for it are 0. Raises `EmottsError` for a family that cannot."
+    if "noise" not in vocoder.config: raise EmottsError(f"a {vocoder.name} has no channels of noise that can be added: leave noise out")
+    if channels < (has := vocoder.noise_channels): raise EmottsError(f"this {vocoder.name} takes {has} channels of noise: give more")
+    made = type(vocoder)(vocoder.mel_spec, **vocoder.config | dict(noise=channels))
+    old, new = vocoder.state_dict(), made.state_dict()
+    made.load_state_dict({k: F.pad(old[k], (0, 0, 0, new[k].shape[1] - old[k].shape[1])) if old[k].ndim == 3 else old[k] for k in new})
+    return made.to(vocoder.device).train(vocoder.training)
 
 # %% ../../nbs/60_vocoders.layers.ipynb #8f6b8893
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ class MelGANSizes:
     bands: int = 1  # More than one: a multi-band net, see below
     pqmf_cutoff: float = 0.142  # Of the bands' filters
     shift: bool = False  # (mel + 5) / 5 inside
+    noise: int = 0  # Channels of noise a frame, under the mel
     norm: str | None = "weight"  # `None` for files whose weight norm was removed
 
 
@@ -46,7 +47,7 @@ class MelGAN(Generator):
         super().__init__(mel_spec, **config)
         s = self.sizes
         widths = [s.channels // 2**i for i in range(len(s.scales) + 1)]
-        self.first = Conv1d(s.n_mels, widths[0], s.kernel, reflect=s.kernel // 2, norm=s.norm)
+        self.first = Conv1d(s.n_mels + s.noise, widths[0], s.kernel, reflect=s.kernel // 2, norm=s.norm)
         self.ups = nn.ModuleList(Upsample1d(a, b, r, norm=s.norm) for a, b, r in zip(widths, widths[1:], s.scales, strict=False))
         self.blocks = nn.ModuleList(nn.ModuleList(ResidualBlock(c, s.stack_kernel, s.stack_kernel**j, s.norm) for j in range(s.stacks))
                                     for c in widths[1:])
@@ -64,17 +65,17 @@ class MelGAN(Generator):
         yield "conv", s.kernel, 1
         if s.bands > 1: yield from (("up", s.bands, s.bands), ("conv", 63, 1))
 
-    def subbands(self, mel: Tensor) -> Tensor:  # (batch, n_mels, frames) → (batch, bands, samples / bands)
+    def subbands(self, mel: Tensor, noise: Tensor | None = None) -> Tensor:  # (batch, n_mels, frames) → (batch, bands, samples / bands)
         "What the convolutions give, before bands are joined."
-        x = self.first((mel + 5) / 5 if self.sizes.shift else mel)
+        x = self.first(self.under((mel + 5) / 5 if self.sizes.shift else mel, noise))
         for up, blocks in zip(self.ups, self.blocks, strict=True):
             x = up(F.leaky_relu_(x, 0.2))
             for block in blocks: x = block(x)
         return self.last(F.leaky_relu_(x, 0.2)).tanh()
 
-    def forward(self, mel: Tensor) -> Tensor:  # (batch, n_mels, frames) → (batch, 1, frames * hop)
-        "The wave of a batch of mels."
-        x = self.subbands(mel)
+    def forward(self, mel: Tensor, noise: Tensor | None = None) -> Tensor:  # (batch, n_mels, frames) → (batch, 1, frames * hop)
+        "The wave of a batch of mels; noise is (batch, noise, frames)."
+        x = self.subbands(mel, noise)
         return x if self.pqmf is None else self.pqmf.synthesis(x)
 
 # %% ../../nbs/61_vocoders.melgan.ipynb #1278fb16

@@ -26,7 +26,7 @@ from ..audio.griffinlim import istft, stft
 from ..audio.io import wav_length
 from ..audio.mel import MelSpec, filterbank, hann
 from ..core import EmottsError, named_seed
-from .base import CropReader, Vocoder, mel_loss, save_vocoder, stft_losses
+from .base import CropReader, Vocoder, front_end_test, mel_loss, save_vocoder, stft_losses
 
 # %% ../../nbs/68_vocoders.source_filter.ipynb #3eaf180f
 def between(
@@ -366,11 +366,12 @@ class SourceFilterTask:
         return dict(mel=n, convergence=n, distance=n, pitch=max(1, int((f0 > 0).sum())), voicing=f0.numel())
 
     def prepare(self, train_utterances):
-        "Mean and spread of every mel band over at most 100 of the training utterances."
+        "Mean and spread of every mel band over at most 100 of the training utterances; tells how Griffin-Lim copies some of them."
         spec = self.vocoder.mel_spec
         mels = np.concatenate([spec(self.reader.load(u.path)[0]) for u in train_utterances[::max(1, len(train_utterances) // 100)]], 1)
         self.vocoder.mel_mean.copy_(torch.from_numpy(mels.mean(1, keepdims=True)))
         self.vocoder.mel_std.copy_(torch.from_numpy(mels.std(1, keepdims=True)).clamp(min=0.1))
+        return front_end_test(self.reader, train_utterances)
 
     def loss(self, batch, step):
         "Parts as (sum over the samples, scale)."

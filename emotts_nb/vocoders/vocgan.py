@@ -31,6 +31,7 @@ class VocGANSizes:
     stacks: int = 4  # Residual blocks per stage, dilation 3^j
     skips: int = 4  # The last stages that see the mel again
     sides: int = 0  # Stages before the last one that write a wave, too; 4 in the faithful net
+    noise: int = 0  # Channels of noise a frame, under the mel
     norm: str | None = "weight"
 
 
@@ -44,7 +45,7 @@ class VocGAN(Generator):
         n = len(s.scales)
         widths = [s.channels // 2**i for i in range(n + 1)]
         factors = [math.prod(s.scales[:i + 1]) for i in range(n)]
-        self.first = Conv1d(s.n_mels, widths[0], 7, reflect=3, norm=s.norm)
+        self.first = Conv1d(s.n_mels + s.noise, widths[0], 7, reflect=3, norm=s.norm)
         self.ups = nn.ModuleList(Upsample1d(a, b, r, norm=s.norm) for a, b, r in zip(widths, widths[1:], s.scales, strict=False))
         self.blocks = nn.ModuleList(nn.ModuleList(ResidualBlock(c, 3, 3**j, s.norm) for j in range(s.stacks)) for c in widths[1:])
         self.skips = nn.ModuleList(Upsample1d(s.n_mels, widths[i + 1], factors[i], norm=s.norm) for i in range(n - s.skips, n))
@@ -57,10 +58,10 @@ class VocGAN(Generator):
         for r in self.sizes.scales: yield from (("up", 2 * r, r), *(("conv", 3, 3**j) for j in range(self.sizes.stacks)))
         yield "conv", 7, 1
 
-    def waves(self, mel: Tensor) -> list[Tensor]:  # (batch, 1, samples) each, lowest rate first, the wave itself last
-        "All outputs."
+    def waves(self, mel: Tensor, noise: Tensor | None = None) -> list[Tensor]:  # (batch, 1, samples) each
+        "All outputs, lowest rate first, the wave itself last; noise is (batch, noise, frames)."
         s, mel, outs = self.sizes, (mel + 5) / 5, []
-        x, n = self.first(mel), len(self.ups)
+        x, n = self.first(self.under(mel, noise)), len(self.ups)
         for i, (up, blocks) in enumerate(zip(self.ups, self.blocks, strict=True)):
             x = up(F.leaky_relu(x, 0.2))
             if i >= n - s.skips: x += self.skips[i - n + s.skips](mel)
@@ -68,9 +69,9 @@ class VocGAN(Generator):
             if n - 1 - s.sides <= i < n - 1: outs.append(self.sides[i - n + 1 + s.sides](F.leaky_relu(x, 0.2)).tanh())
         return [*outs, self.last(F.leaky_relu(x, 0.2)).tanh()]
 
-    def forward(self, mel: Tensor) -> Tensor:  # (batch, n_mels, frames) → (batch, 1, frames * hop)
+    def forward(self, mel: Tensor, noise: Tensor | None = None) -> Tensor:  # (batch, n_mels, frames) → (batch, 1, frames * hop)
         "The wave of a batch of mels."
-        return self.waves(mel)[-1]
+        return self.waves(mel, noise)[-1]
 
 # %% ../../nbs/62_vocoders.vocgan.ipynb #ae4574ac
 PRESETS = {

@@ -70,6 +70,7 @@ class VocosSizes:
     n_fft: int = 1024
     hop: int = 256
     padding: str = "center"  # or `"same"`
+    noise: int = 0  # Channels of noise a frame, under the mel
 
 
 class Vocos(Generator):
@@ -79,7 +80,7 @@ class Vocos(Generator):
     def __init__(self, mel_spec: MelSpec | str | None = None, **config):
         super().__init__(mel_spec, **config)
         s = self.sizes
-        self.embed, self.norm = nn.Conv1d(s.n_mels, s.dim, 7, padding=3), nn.LayerNorm(s.dim, eps=1e-6)
+        self.embed, self.norm = nn.Conv1d(s.n_mels + s.noise, s.dim, 7, padding=3), nn.LayerNorm(s.dim, eps=1e-6)
         self.blocks = nn.ModuleList(ConvNeXt(s.dim, s.inner, 1 / s.layers) for _ in range(s.layers))
         self.norm_out, self.head = nn.LayerNorm(s.dim, eps=1e-6), nn.Linear(s.dim, s.n_fft + 2)
         for m in self.modules():
@@ -88,17 +89,17 @@ class Vocos(Generator):
         if s.padding == "center": self.tail, self.tail_kind = 1, "repeat"
         self.fit([s.hop], 3 * (s.layers + 1) + math.ceil(s.n_fft / s.hop))
 
-    def spectrum(self, mel: Tensor) -> Tensor:  # (batch, n_mels, frames) → (batch, n_fft/2+1, frames) complex
+    def spectrum(self, mel: Tensor, noise: Tensor | None = None) -> Tensor:  # (batch, n_mels, frames) → (batch, n_fft/2+1, frames) complex
         "Magnitude and phase of each frame."
-        x = self.norm(self.embed(mel).mT).mT
+        x = self.norm(self.embed(self.under(mel, noise)).mT).mT
         for block in self.blocks: x = block(x)
         magnitude, phase = self.head(self.norm_out(x.mT)).mT.float().chunk(2, 1)  # frame after frame in memory
         magnitude = magnitude.exp().clamp(max=100)
         return torch.complex(magnitude * phase.cos(), magnitude * phase.sin())
 
-    def forward(self, mel: Tensor) -> Tensor:  # (batch, n_mels, frames) → (batch, 1, samples)
-        "The wave of a batch of mels: frames * hop samples, with centred frames one hop less."
-        s, spectrum = self.sizes, self.spectrum(mel)
+    def forward(self, mel: Tensor, noise: Tensor | None = None) -> Tensor:  # (batch, n_mels, frames) → (batch, 1, samples)
+        "The wave of a batch of mels: frames * hop samples, with centred frames one hop less; noise is (batch, noise, frames)."
+        s, spectrum = self.sizes, self.spectrum(mel, noise)
         with torch.autocast(mel.device.type, enabled=False):
             window = self.window.to(spectrum.real.dtype)
             if s.padding == "same": return overlap_add(spectrum, s.hop, window, (s.n_fft - s.hop) // 2)[:, None]

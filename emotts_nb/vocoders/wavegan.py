@@ -94,12 +94,11 @@ class WaveGAN(Generator):
         self.first = Conv1d(s.n_mels + s.noise, widths[0], 7, padding=3, norm=s.norm)
         self.ups = nn.ModuleList(Upsample1d(a, b, r, s.kernel, norm=s.norm)
                                  for a, b, r in zip(widths, [*widths[1:], 1], s.scales, strict=True))
-        self.noise_channels = s.noise
         self.fit(s.scales, frames_seen([("conv", 7, 1), *(("up", s.kernel, r) for r in s.scales)]))
 
     def forward(self, mel: Tensor, noise: Tensor | None = None) -> Tensor:  # (batch, bands, frames), (batch, noise, frames) → (batch, 1, n)
         "The wave of a batch of mels."
-        x = self.first(mel if noise is None else torch.cat([mel, noise], 1))
+        x = self.first(self.under(mel, noise))
         for up in self.ups: x = up(x.relu_())
         return x.tanh()
 
