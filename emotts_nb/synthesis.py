@@ -212,6 +212,7 @@ def latent_of(
 ) -> torch.Tensor:  # (z_dim,)
     "The latent of a recording."
     wav = load_wav(like, self.sample_rate)[0] if isinstance(like, (str, Path)) else np.asarray(like, np.float32)
+    if wav.ndim != 1: raise EmottsError(f"a reference wave is one row of samples, not of shape {wav.shape}: mix its channels into one")
     features = as_features(analyse(wav, self.mel_spec))
     mel = torch.from_numpy(features["mel"])[None].to(self.device)  # (1, n_mels, frames)
     z = self.model.encode_style(mel, torch.tensor([mel.shape[2]], device=self.device))[0]
@@ -337,6 +338,15 @@ def steered(self: Voice, z: torch.Tensor, pitch: float, energy: float) -> torch.
 
 
 @patch
+def checked(self: Voice, z: torch.Tensor) -> torch.Tensor:  # (z_dim,), the same
+    "A style by hand; raises `EmottsError` if it is none of this voice's."
+    size = next(iter(self.emotions.values())).shape
+    if z.shape != size or not z.isfinite().all():
+        raise EmottsError(f"a style of this voice is {size[0]} finite numbers, this one has the shape {tuple(z.shape)}: see Voice.mean")
+    return z
+
+
+@patch
 def varied(self: Voice, z: torch.Tensor, emotion: str | int, amount: float, seed: int) -> torch.Tensor:  # (z_dim,)
     "A style drawn from around `z`, `amount` times as widely as the emotion's recordings are spread."
     noise = named_rng("variation", seed).standard_normal(len(z)).astype(np.float32)
@@ -369,9 +379,11 @@ def speak(
 ) -> Speech:
     "Say `text`; raises `EmottsError` for a text, emotion, file or number that cannot be used."
     told = self.controls(speed=speed, pitch=pitch, energy=energy)
-    if not 0 <= intensity <= 3: raise EmottsError(f"intensity {intensity} is out of range: choose 0 to 3")
+    for name, number in (("intensity", intensity), ("variation", variation)):
+        if not 0 <= number <= 3: raise EmottsError(f"{name} {number} is out of range: choose 0 to 3")
+    if tries < 1: raise EmottsError(f"tries {tries} is out of range: a sentence is read at least once")
     sentences = [pronounce(s, lexicon) for s in split_sentences(normalize(text))]
-    z, spec = self.latent(emotion, intensity, like, mix, like_text) if z is None else z, self.mel_spec
+    z, spec = self.latent(emotion, intensity, like, mix, like_text) if z is None else self.checked(z), self.mel_spec
     if variation: z = self.varied(z, emotion, variation, seed)
     if not told: z = self.steered(z, pitch, energy)
     mels, alignments, readings, stopped, f0s = map(list, zip(*(self.read(s, z, seed, tries, **told) for s in sentences), strict=True))
