@@ -224,7 +224,7 @@ def finetune(args):
 
     one_thread()
     start, judges = (str(x) if x else None for x in (args.start, args.judges))
-    task = FineTuneTask("small", start, str(args.mels), task_options(args.set), judges, args.guard, args.seed)
+    task = FineTuneTask("small", start, str(args.mels), task_options(args.set), judges, args.guard, args.seed, args.noise)
     lists = (read_filelist(path, args.audio_root) for path in (args.filelist, args.valid))
     result = run(task, *lists, args.run_dir, steps=args.steps, seed=args.seed, frame_budget=512, max_batch=16, memory="auto",
                  save_every=args.validate_every, validate_every=args.validate_every, device=args.device,
@@ -236,14 +236,18 @@ def finetune(args):
 def copy(args):
     "emotts copy"
     from emotts_nb.data.filelist import read_filelist
-    from emotts_nb.evaluation.vocoder import copy_synthesis
+    from emotts_nb.evaluation.vocoder import beside_griffin_lim, copy_synthesis
+    from emotts_nb.synthesis import update_card, voice_path
     from emotts_nb.vocoders.base import GriffinLim
     from emotts_nb.vocoders.finetune import open_vocoder
 
     one_thread()
-    vocoder = open_vocoder(args.vocoder)
-    utterances = some(read_filelist(args.filelist, args.audio_root), args.most, 0)
-    figures = {v.name: copy_synthesis(v.synthesize, utterances, v.mel_spec) for v in (vocoder, GriffinLim(vocoder.mel_spec))}
+    vocoder, utterances = open_vocoder(args.vocoder), read_filelist(args.filelist, args.audio_root)
+    if args.each: figures = beside_griffin_lim(vocoder, utterances, args.each)
+    else:
+        utterances = some(utterances, args.most, 0)
+        figures = {v.name: copy_synthesis(v.synthesize, utterances, v.mel_spec) for v in (vocoder, GriffinLim(vocoder.mel_spec))}
+    if args.update_card: update_card(voice_path(args.vocoder), figures, vocoder=True)
     lines = [f"{name:14}" + "".join(f"  {k} {v:.4g}" for k, v in row.items() if isinstance(v, float)) for name, row in figures.items()]
     show(figures, args.json, "\n".join(lines))
 
@@ -608,6 +612,8 @@ def options() -> argparse.ArgumentParser:
     p.add_argument("--vocoder", type=Path, help="vocoder file, public checkpoint, or voice (default: the voice that ships)")
     p.add_argument("--audio-root", type=Path, help="folder that paths start from (default: the list's own)")
     p.add_argument("--most", type=int, default=50, help="at most so many, chosen by chance")
+    p.add_argument("--each", type=int, help="so many of every emotion instead")
+    p.add_argument("--update-card", action="store_true", help="write the figures into the card of the voice that was given as --vocoder")
 
     p = command("finetune", finetune, "go on training a vocoder on the mels that a teacher wrote; ends when copies of recordings get worse")
     p.add_argument("--start", type=Path, help="vocoder file, public checkpoint, or voice (default: the voice that ships)")
@@ -619,6 +625,7 @@ def options() -> argparse.ArgumentParser:
     p.add_argument("--steps", type=int, default=5000, help="training steps in all")
     p.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a field of the recipe, such as learning_rate=5e-5")
     p.add_argument("--judges", type=Path, help="a HiFi-GAN's judges (the do_ file)")
+    p.add_argument("--noise", type=int, default=0, help="channels of noise to make hiss of, for a net that has fewer and rings like metal")
     p.add_argument("--guard", type=float, default=0.1, help="stop when copies are worse than at the beginning by more than this part")
     p.add_argument("--seed", type=int, default=0, help="names all randomness of the run")
     p.add_argument("--validate-every", type=int, default=500, help="steps between validations, and between checkpoints")

@@ -460,10 +460,15 @@ def export_voice(
     return header["card"]
 
 
-def update_card(path: str | Path, figures: dict):
+def update_card(
+    path: str | Path,  # A voice file
+    figures: dict,  # Measured
+    vocoder: bool = False,  # Are they of the voice's vocoder?
+):
     "Put measured figures into the card of a voice file; its weights stay as they are."
     header, tensors = read_voice(path)
-    header["card"]["figures"] = figures
+    if vocoder and not isinstance(header["vocoder"], dict): raise EmottsError(f"{path} speaks through Griffin-Lim: attach a vocoder first")
+    (header["card"].setdefault("vocoder", {}) if vocoder else header["card"])["figures"] = figures
     write_voice(path, header, tensors)
 
 # %% ../nbs/70_synthesis.ipynb #d7f60ea3

@@ -311,10 +311,6 @@ class EmotionClassifier:
         "The likeliest emotions."
         return [str(e) for e in self.judge.predict((x - self.mean) / self.std)]
 
-    def probabilities(self, x: np.ndarray) -> np.ndarray:  # (utterances, classes)
-        "How likely each of `classes` is."
-        return self.judge.predict_proba((x - self.mean) / self.std)
-
 
 def balanced_accuracy(wanted: Sequence[str], got: Sequence[str]) -> float:
     "Unweighted average recall: the mean over the emotions of the share that was recognised; chance is one in so many."

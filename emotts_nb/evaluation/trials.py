@@ -108,6 +108,7 @@ class Record:
         self.write()
 
     def write(self):
+        "All that was told so far, into the file."
         with write_aside(self.path) as aside: aside.write_text(json.dumps(self.told, ensure_ascii=False), encoding="utf-8")
 
     @contextmanager
