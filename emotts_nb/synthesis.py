@@ -13,7 +13,7 @@ __all__ = ['FORMAT', 'MODELS', 'SHIPPED', 'PAUSE', 'RANGES', 'TOLD', 'split_sent
 import csv
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -359,6 +359,27 @@ def joined(parts: list[np.ndarray], pause: np.ndarray) -> np.ndarray:  # (…, f
 
 
 @patch
+def read_all(self: Voice, text, emotion="neutral", intensity=1.0, like=None, like_text=None, mix=None, speed=1.0, seed=0, tries=4,
+             pitch=0.0, energy=0.0, variation=0.0, z=None, lexicon=None) -> Iterator[tuple]:
+    "Check what is asked (the options are those of `speak`), then read sentence after sentence: each as spoken, and what `read` gives."
+    told = self.controls(speed=speed, pitch=pitch, energy=energy)
+    for name, number in (("intensity", intensity), ("variation", variation)):
+        if not 0 <= number <= 3: raise EmottsError(f"{name} {number} is out of range: choose 0 to 3")
+    if tries < 1: raise EmottsError(f"tries {tries} is out of range: a sentence is read at least once")
+    sentences = [pronounce(s, lexicon) for s in split_sentences(normalize(text))]
+    z = self.latent(emotion, intensity, like, mix, like_text) if z is None else self.checked(z)
+    if variation: z = self.varied(z, emotion, variation, seed)
+    if not told: z = self.steered(z, pitch, energy)
+
+    def each():
+        for s in sentences:
+            mel, *rest = self.read(s, z, seed, tries, **told)
+            yield s, mel if told else stretch(mel, speed), *rest
+
+    return each()
+
+
+@patch
 def speak(
     self: Voice,
     text: str,  # Anything that `normalize` can read
@@ -378,17 +399,9 @@ def speak(
     lexicon=None,  # Readings of your own for `pronounce`: a file, a dict or a `Lexicon`
 ) -> Speech:
     "Say `text`; raises `EmottsError` for a text, emotion, file or number that cannot be used."
-    told = self.controls(speed=speed, pitch=pitch, energy=energy)
-    for name, number in (("intensity", intensity), ("variation", variation)):
-        if not 0 <= number <= 3: raise EmottsError(f"{name} {number} is out of range: choose 0 to 3")
-    if tries < 1: raise EmottsError(f"tries {tries} is out of range: a sentence is read at least once")
-    sentences = [pronounce(s, lexicon) for s in split_sentences(normalize(text))]
-    z, spec = self.latent(emotion, intensity, like, mix, like_text) if z is None else self.checked(z), self.mel_spec
-    if variation: z = self.varied(z, emotion, variation, seed)
-    if not told: z = self.steered(z, pitch, energy)
-    mels, alignments, readings, stopped, f0s = map(list, zip(*(self.read(s, z, seed, tries, **told) for s in sentences), strict=True))
-    n = round(PAUSE * spec.sample_rate / spec.hop_length)
-    mels = mels if told else [stretch(m, speed) for m in mels]
+    rows = self.read_all(text, emotion, intensity, like, like_text, mix, speed, seed, tries, pitch, energy, variation, z, lexicon)
+    sentences, mels, alignments, readings, stopped, f0s = map(list, zip(*rows, strict=True))
+    spec, n = self.mel_spec, round(PAUSE * self.mel_spec.sample_rate / self.mel_spec.hop_length)
     wavs = [self.sound(m, vocoder, f) for m, f in zip(mels, f0s, strict=True)]  # each alone: memory does not grow with the text
     wav, mel = joined(wavs, np.zeros(n * spec.hop_length, np.float32)), joined(mels, np.full((spec.n_mels, n), spec.silence, np.float32))
     f0 = None if f0s[0] is None else joined(f0s, np.zeros(n, np.float32))
@@ -399,6 +412,29 @@ def speak(
 def say(self: Voice, text: str, emotion: str | int = "neutral", **options) -> np.ndarray:  # (samples,) float32
     "The wave of `text`; options as in `speak`."
     return self.speak(text, emotion, **options).wav
+
+# %% ../nbs/70_synthesis.ipynb #b876c2ad
+@patch
+def stream(
+    self: Voice,
+    text: str,
+    emotion: str | int = "neutral",
+    chunk: int = 32,  # Frames of sound that are made at a time, where the vocoder can
+    **options,  # As in `speak`, without `vocoder`
+) -> Iterator[np.ndarray]:  # Waves (samples,); together they are what `say` gives (which also turns down a sentence that is too loud)
+    "The sound of `text` while it is being made; raises `EmottsError`, before the first sound, for what cannot be said."
+    rows = self.read_all(text, emotion, **options)
+    pause = np.zeros(round(PAUSE * self.sample_rate / self.mel_spec.hop_length) * self.mel_spec.hop_length, np.float32)
+
+    def waves():
+        for i, (_, mel, *_, f0) in enumerate(rows):
+            if i: yield pause
+            if self.vocoder is None or self.vocoder.receptive_field is None: yield self.sound(mel, None, f0)
+            else:
+                piece = self.to_vocoder(check_mel(mel, self.mel_spec)[0].numpy())
+                for wav in self.vocoder.stream([piece if f0 is None else (piece, f0)], chunk): yield wav.clip(-1, 1)
+
+    return waves()
 
 # %% ../nbs/70_synthesis.ipynb #7f94c449
 def loud_frames(
