@@ -18,6 +18,7 @@ import shlex
 import sys
 import time
 import warnings
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 from . import __version__
@@ -180,11 +181,12 @@ def train(args):
     entry, task = task_entry(args.model), make_task(args.model, args.preset, args.seed, **task_options(args.set))
     if args.features: use_features(args.features, task, [*train_part, *valid_part])
     steps, memory = args.steps or entry.steps, args.memory if args.memory == "auto" else bytes_of(args.memory)
-    result = run(task, train_part, valid_part, args.run_dir, steps=steps, seed=args.seed, workers=args.workers, ema=args.ema,
-                 frame_budget=args.frame_budget or entry.frame_budget, max_batch=args.max_batch or entry.max_batch, memory=memory,
-                 mixed_precision=args.precision, init_from=args.init_from and voice_path(args.init_from), mirror=args.mirror,
-                 device=args.device, save_every=args.save_every, validate_every=args.validate_every,
-                 stop_at=time.time() + 3600 * args.hours if args.hours else None, command=shlex.join(["emotts", *sys.argv[1:]]))
+    with redirect_stdout(sys.stderr) if args.json else nullcontext():
+        result = run(task, train_part, valid_part, args.run_dir, steps=steps, seed=args.seed, workers=args.workers, ema=args.ema,
+                     frame_budget=args.frame_budget or entry.frame_budget, max_batch=args.max_batch or entry.max_batch, memory=memory,
+                     mixed_precision=args.precision, init_from=args.init_from and voice_path(args.init_from), mirror=args.mirror,
+                     device=args.device, save_every=args.save_every, validate_every=args.validate_every,
+                     stop_at=time.time() + 3600 * args.hours if args.hours else None, command=shlex.join(["emotts", *sys.argv[1:]]))
     done = f"{steps} steps done; {entry.hint.format(run_dir=args.run_dir)}"
     if result.reason == "time": done = f"the time is up at step {result.step} of {steps}; the same command goes on"
     show(dict(run_dir=str(args.run_dir), step=result.step, reason=result.reason), args.json, f"{args.run_dir}: {done}")
@@ -226,9 +228,10 @@ def finetune(args):
     start, judges = (str(x) if x else None for x in (args.start, args.judges))
     task = FineTuneTask("small", start, str(args.mels), task_options(args.set), judges, args.guard, args.seed, args.noise)
     lists = (read_filelist(path, args.audio_root) for path in (args.filelist, args.valid))
-    result = run(task, *lists, args.run_dir, steps=args.steps, seed=args.seed, frame_budget=512, max_batch=16, memory="auto",
-                 save_every=args.validate_every, validate_every=args.validate_every, device=args.device,
-                 command=shlex.join(["emotts", *sys.argv[1:]]))
+    with redirect_stdout(sys.stderr) if args.json else nullcontext():
+        result = run(task, *lists, args.run_dir, steps=args.steps, seed=args.seed, frame_budget=512, max_batch=16, memory="auto",
+                     save_every=args.validate_every, validate_every=args.validate_every, device=args.device,
+                     command=shlex.join(["emotts", *sys.argv[1:]]))
     show(dict(run_dir=str(args.run_dir), step=result.step, reason=result.reason), args.json,
          f"{args.run_dir}: {result.reason} at step {result.step}; emotts attach {args.run_dir}/vocoder.safetensors --out voice.safetensors")
 

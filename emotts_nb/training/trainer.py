@@ -15,7 +15,6 @@ import math
 import os
 import shutil
 import signal
-import sys
 import threading
 import time
 import warnings
@@ -372,7 +371,7 @@ def start(self: Run, init_from=None):
         seed_everything(self.seed)
         if told := self.task.prepare(self.train_utterances):
             self.log(told)
-            if self.main: print(told, file=sys.stderr)
+            if self.main: print(told)
         if init_from: self.begin_from(init_from)
     if self.ema_decay and self.ema is None: self.ema = Ema(self.modules, self.ema_decay)
     self.log(f"resumed at step {self.step}" if found else f"new run: {len(self.train_utterances)} utterances, {self.steps} steps")
