@@ -2,11 +2,13 @@
 
 A corpus here is a folder with `wavs/` and a list of lines `path|text|speaker|emotion`. Waves are kept in memory, to be spoilt."""
 
+import base64
+import gzip
 import io
 import os
 import struct
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +16,22 @@ import soundfile as sf
 
 from emotts_nb.audio.io import load_wav, resample
 from emotts_nb.core import EMOTIONS, KOREAN_EMOTIONS, data_path
+from emotts_nb.data.doctor import Sound, measure
 from emotts_nb.data.filelist import read_filelist
 from emotts_nb.text.hangul import decompose
 from emotts_nb.text.numbers import normalize
 from emotts_nb.text.pronounce import pronounce
 
 N = 60
+_measured: dict = {}
+
+
+def measure_once(path: str | Path) -> Sound:
+    "`measure`, remembered while the file stays the same."
+    try: key = str(path), Path(path).stat().st_mtime_ns, Path(path).stat().st_size
+    except OSError: key = None
+    if key not in _measured: _measured[key] = measure(path)
+    return replace(_measured[key])
 
 
 @dataclass
@@ -174,9 +186,12 @@ LINES = {
     "unspaced": [put(1, t) for t in (
         "어제는친구들과함께바닷가에다녀왔어요.", "우리집고양이는하루종일창가에서잠만자요.", "내일아침일찍일어나서운동을하기로했습니다.",
         "그사람이왜그런말을했는지모르겠어요.", "비가많이와서학교에늦게도착했습니다.")],
+    "spaced_out": [put(1, " ".join(t)) for t in (
+        "오늘은날씨가좋아요", "내일다시만나자", "그건정말몰랐어요", "밥먹고갈래", "어디까지가세요")],
     "punctuation": [cell(1, lambda v, e=e: v.rstrip(".?!") + e) for e in ("", "요", ":", ";", "-")],
 }
-TWO = {"unspaced", "rare_speaker", "duplicate", "as_spoken", "language", "no_words", "endless_text", "symbol"}  # on two lines, not three
+# on two lines, not three
+TWO = {"spaced_out", "unspaced", "rare_speaker", "duplicate", "as_spoken", "language", "no_words", "endless_text", "symbol"}
 
 
 # ---- faults of one recording: kind → wave, rate → wave, options of soundfile.write
@@ -234,7 +249,8 @@ SOUNDS = {
     + [lambda w, r: (w, {"format": "WAV", "suffix": ".flac"}), lambda w, r: (w, {"format": "WAV", "suffix": ".mp3"})],
     "not_finite": [lambda w, r, v=v, s=s: (hole(w, v), {"subtype": s}) for v in (np.nan, np.inf, -np.inf) for s in ("FLOAT", "DOUBLE")],
     "too_loud": [lambda w, r, k=k: (w * k, {"subtype": "FLOAT"}) for k in (32768, 1000, 128, 40, 1e9)],
-    "clipping": [lambda w, r, k=k, c=c: ((w / np.abs(w).max() * k).clip(-c, c), {}) for k in (4, 6, 10) for c in (1.0, 0.7)],
+    "clipping": [lambda w, r, k=k, c=c: ((w / np.abs(w).max() * k).clip(-c, c), {}) for k in (4, 6, 10) for c in (1.0, 0.7)]
+    + [lambda w, r: (np.minimum(w, 0.4 * w.max()), {}), lambda w, r: (np.maximum(w, 0.4 * w.min()) + 0.005, {})],  # on one side only
     "click": [lambda w, r, v=v, at=at: (hole(w, v, at), {}) for v, at in ((0.95, 0.5), (-0.95, 0.3), (0.8, 0.7), (-0.9, 0.1), (0.99, 0.9))],
     "dropout": [lambda w, r, s=s: (gap(w, r, s), {}) for s in (0.006, 0.01, 0.02, 0.03, 0.05, 0.2, 0.45)],
     "offset": [lambda w, r, k=k: (w * 0.7 + k, {}) for k in (0.02, 0.05, 0.1, -0.05, -0.2)],
@@ -280,6 +296,14 @@ def chunks(wave: bytes, length: int) -> bytes:
     return wave[:at] + struct.pack("<I", length) + wave[at + 4:]
 
 
+def headed(whole: bytes, riff=None, block=2, speed=None, behind=b"") -> bytes:
+    "A wav of 16 bits whose header is not quite right, though the samples are all there."
+    rate, samples = struct.unpack("<I", whole[24:28])[0], whole[44:]
+    about = struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate if speed is None else speed, block, 16)
+    size = 36 + len(samples) + len(behind) if riff is None else riff
+    return b"RIFF" + struct.pack("<I", size) + b"WAVEfmt " + about + b"data" + struct.pack("<I", len(samples)) + samples + behind
+
+
 def files(corpus: Corpus) -> dict[str, list[bytes]]:
     whole = (corpus.folder / "wavs/a03.wav").read_bytes()
     flac = io.BytesIO()
@@ -290,6 +314,8 @@ def files(corpus: Corpus) -> dict[str, list[bytes]]:
                              b"<!DOCTYPE html><html><body>404</body></html>", whole[44:], b"PK\x03\x04" + bytes(500), chunks(header, 0),
                              whole[:22] + b"\0\0" + whole[24:], whole[:8] + b"AVI " + whole[12:]],
             "truncated": [whole[:-2000], whole[:len(whole) // 2], whole[:3000], whole[:-100], chunks(whole, len(whole) + 5000)],
+            "odd_header": [headed(whole, riff=9), headed(whole, riff=0xFFFFFFFF), headed(whole, block=0), headed(whole, speed=1),
+                           headed(whole, behind=b"\xff\xee" * 900), whole + bytes(500), b"ID3\3\0\0\0\0\0\x0a" + bytes(10) + whole],
             "any": [flac[:len(flac) // 2], flac[:len(flac) * 9 // 10], whole[:24] + b"\1\0\0\0" + whole[28:],
                     whole[:24] + b"\xff" * 4 + whole[28:]]}
 
@@ -429,8 +455,22 @@ def slipped(start, length, shift):
         texts = [field(s, 1) for s in lines]
         texts[start:start + length] = np.roll(texts[start:start + length], shift).tolist()
         lines = [put(1, t)(s) for s, t in zip(lines, texts, strict=True)]
-        return case(c.write(lines), "shifted", set(), None)  # about where is asked by test_whole_corpora
+        return case(c.write(lines), "shifted", {start + 1}, {*range(start + 2, start + length + 1)})  # a sentence may come often within
     return plant
+
+
+def relabelled(kind, i, change, whole=True):
+    "Field i of all lines is made anew: of the sample in an order in which neighbours differ, or of the corpus as it is."
+    def plant(c):
+        lines = [sample_lines()[k] for k in np.random.default_rng(0).permutation(180)] if whole else c.lines
+        values = change([field(s, i) for s in lines])
+        return case(c.write([put(i, str(v))(s) for s, v in zip(lines, values, strict=True)]), kind, {0})
+    return plant
+
+
+def shuffled(seed): return lambda values: np.random.default_rng(seed).permutation(values)
+def moved(by): return lambda values: [*values[-by:], *values[:-by]]
+def exchange(a, b): return lambda values: [{a: b, b: a}.get(v, v) for v in values]
 
 
 def like_length(texts, rng, n, spare=2) -> list[int]:
@@ -576,6 +616,7 @@ SPEAKERS = {
     "speaker_label": [exchanged("speaker_label", 2, pair, "", n) for n, pair in enumerate(
         [("haru", "sora"), ("haru", "bom"), ("sora", "bom")] * 2)],
     "label": [exchanged("label", 3, ("sad", "happy"), who, n) for n, who in enumerate(["haru", "sora", "bom"] * 3)],
+    "unrelated_labels": [relabelled("unrelated_labels", i, shuffled(n), whole=False) for i, n in ((2, 0), (2, 1), (3, 0), (3, 1), (3, 2))],
     "thin_cell": [lambda c, w=w, e=e: Case([c.write(thinned(c.lines, f"|{w}|{e}", 0))], {("thin_cell", 0)})
                   for w in ("haru", "sora", "bom") for e in ("sad", "happy")],
     "speaker_imbalance": [lambda c, w=w, n=n: Case([c.write(hardly(c.lines, w, n))], {("speaker_imbalance", 0)}, None)
@@ -587,6 +628,12 @@ OTHER_LISTS = {
     "other_text": [texts_exchanged(n, seed) for seed, n in enumerate((2, 2, 2, 3, 4, 2))],
     "unrelated_texts": [unrelated(seed) for seed in range(5)],
     "shifted": [slipped(20, 40, 1), slipped(60, 60, -1), slipped(5, 100, 1), slipped(100, 50, -1), slipped(40, 80, 1)],
+    "slipped_labels": [relabelled("slipped_labels", 3, moved(by)) for by in (1, -1)]
+    + [relabelled("slipped_labels", 3, lambda v: [v[0], *v[:-1]]), relabelled("slipped_labels", 3, lambda v: [*v[1:], v[-1]]),
+       relabelled("slipped_labels", 3, lambda v: [*v[:60], *moved(1)(v[60:])])],
+    "exchanged_labels": [relabelled("exchanged_labels", 3, exchange("sad", other)) for other in ("angry", "happy", "surprise")]
+    + [relabelled("exchanged_labels", 3, exchange("sad", other), whole=False) for other in ("angry", "surprise")],
+    "one_emotion": [relabelled("one_emotion", 3, lambda v, e=e: [e] * len(v), whole=e == "sad") for e in EMOTIONS[:5]],
     "padding": [stretched(*n) for n in ((8, 0.5), (7.5, 0.6), (9, 0.5), (7.5, 0.55), (8, 0.7))],
     "split_path": [leak("split_path", 2, 0, lambda c, v=v: v) for v in ("wavs/a07.wav", "./wavs/a07.wav", "wavs/../wavs/a07.wav",
                                                                        "WAVS/a07.WAV", "wavs\\a07.wav")],
@@ -634,6 +681,22 @@ ODD_LINES = {
     "nothing said": [put(1, t) for t in ("N/A", "None", "nan", "(없음)", "TODO", "테스트", "#N/A", "x")],
     "other languages": [put(1, t) for t in ("I had a very good day today.", "こんにちは", "你好，世界")],
     "speakers like paths": [put(2, v) for v in ("../nari", "nari/", "na ri", "nari\\", "-", "?")],
+    "paths nearly right": [cell(0, lambda v, end=end: v + end) for end in (".", " .", "/", "\\", ";", "…", ".wav", "\\r")]
+    + [cell(0, lambda v, a=a, b=b: v.replace(a, b)) for a, b in (
+        (".wav", " .wav"), ("/", "/ "), ("/", "／"), ("wavs", "wavs "), (".wav", " (1).wav"))],
+    "paths of elsewhere": [cell(0, lambda v, p=p: p + v) for p in (
+        "$HOME/", "%USERPROFILE%\\", "~kim/", "gs://bucket/", "corpus.zip/", "a/" * 3000)]
+    + [put(0, "%77avs%2Fa99%2Ewav"), put(0, "/proc/self/mem"), put(0, "/dev/stdin"), put(0, "list.txt"), put(0, "../" * 50 + "etc/passwd")],
+    "fields turned round": [order(0, 2, 1, 3), order(3, 1, 2, 0), order(0, 3, 2, 1), order(3, 2, 1, 0)],
+    "lines dressed up": [lambda s, p=p: p + s for p in ("- ", "21: ", "+", '"')]
+    + [lambda s: f'"{s}"', lambda s: s + ";", lambda s: s.replace("|", "||"), lambda s: '"' + s.replace("|", '","') + '"',
+       lambda s: '{"path": "wavs/a20.wav"}', lambda s: "======="],
+    "within the text": [cell(1, lambda v, c=c: v[:4] + c + v[4:]) for c in (
+        "\u200d", "\u202e", "ـ", "\ufe0f", "Ⅲ", "₩3,000", "010-1234-5678", "www.naver.com", "#행복", "@친구", "$x$", "½", "20℃",
+        "\ufffe", "👨‍👩‍👧", "🇰🇷")],
+    "typed otherwise": [put(1, t) for t in (
+        "dkssudgktpdy", "annyeonghaseyo", "Ｈｅｌｌｏ　１２３", "國民敎育憲章", "12345", "2024-01-02", "안녕하세욬")],
+    "words in disorder": [cell(1, lambda v: " ".join(v.split()[::-1])), cell(1, lambda v: v[::-1])],
     "another sentence": [put(1, t) for t in (
         "바람이 불어서 창문을 닫았습니다.", "강아지가 마당에서 뛰어놀아요.", "커피 한 잔만 더 주세요.")],
 }
@@ -659,6 +722,11 @@ ODD_SOUNDS = {
     "ring modulator": [lambda w, r: (w * np.sin(2 * np.pi * 70 * np.arange(len(w)) / r), {}), lambda w, r: (np.abs(w), {}),
                        lambda w, r: (w * (np.arange(len(w)) % 400 < 200), {}), lambda w, r: (np.repeat(w[::8], 8)[:len(w)], {})],
     "float as integer": [lambda w, r: (w / 32768, {}), lambda w, r: (w * 32768, {"subtype": "FLOAT"}), lambda w, r: (w * 1e-3, {})],
+    "halves exchanged": [lambda w, r: (np.roll(w, len(w) // 2), {}), lambda w, r: (np.roll(w, len(w) // 3), {})],
+    "rooms": [lambda w, r: (w + 0.6 * np.concatenate([np.zeros(r // 5), w[:-(r // 5)]]), {}), lambda w, r: (np.convolve(w, np.exp(
+        -np.arange(r // 2) / (r / 8)) * hiss(np.zeros(r // 2), 0.05))[:len(w)], {})],
+    "gated": [lambda w, r: (np.where(np.arange(len(w)) // (r // 50) % 10 == 9, 0, w), {}),
+              lambda w, r: (np.where(np.abs(w) < 3e-3, 0, w), {})],
     "noises beside": [lambda w, r: (np.concatenate([w, np.zeros(r // 2), hiss(np.zeros(r // 3), 0.3) * np.hanning(r // 3)]), {}),
                       lambda w, r: (np.concatenate([hiss(np.zeros(r // 2), 0.3) * np.hanning(r // 2), np.zeros(r // 2), w]), {}),
                       lambda w, r: (np.concatenate([w, np.zeros(r), 0.5 * sine(np.zeros(r // 2), r, 1000)]), {})],
@@ -680,6 +748,8 @@ def odd_files(corpus: Corpus) -> dict[str, list[bytes]]:
         "wrong bits": [headed(bits=8), headed(bits=24), headed(bits=32), headed(bits=32, tag=3), headed(bits=8, tag=6), headed(channels=2)],
         "wrong rate": [headed(rate=r) for r in (8000, 11025, 44100, 48000)],
         "wrong size": [headed(size=n) for n in (0, 100, 1000, 3 * len(samples))],
+        "transfers": [whole.replace(b"\n", b"\r\n"), whole.decode("latin-1").encode(), bytes(b & 127 for b in whole),
+                      base64.b64encode(whole), gzip.compress(whole), whole + whole, whole[:len(whole) // 3] + whole[2 * len(whole) // 3:]],
         "other files": [b'{"a": 1}', b"ID3" + bytes(300), b"\x1aE\xdf\xa3" + bytes(500), b"\0\0\0\x20ftypM4A " + bytes(400),
                         b"#!AMR\n" + bytes(300), samples, b"RIFX" + whole[4:], b"404: Not Found",
                         b"<?xml version='1.0'?><Error>NoSuchKey</Error>"]}

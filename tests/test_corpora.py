@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import unicodedata
@@ -261,6 +262,58 @@ def test_import(name, trees, tmp_path):
     assert json.loads((tmp_path / "card.json").read_text(encoding="utf-8")) == card
     report = examine([tmp_path / f"{part}.txt" for part in PARTS])
     assert [str(f) for f in report.findings if f.severity == "error"] == []
+
+
+def untidy(folder, root):
+    "The same corpus as it comes from a Mac by way of Windows: other suffixes, other line ends, files of no use, folders around it."
+    shutil.copytree(folder, root / "내려받은 것 (1)" / folder.name)
+    for i, path in enumerate(sorted(p for p in root.rglob("*") if p.is_file())):
+        (path.parent / f"._{path.name}").write_bytes(b"\0\5\x16\7" + bytes(40))
+        (path.parent / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+        if path.suffix in (".wav", ".flac") and i % 3 == 0: path.rename(path.with_suffix(path.suffix.upper()))
+        elif path.suffix in (".txt", ".csv") and path.read_bytes()[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+            path.write_bytes(path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b" \r\n"))
+    (root / "__MACOSX").mkdir()
+    return root
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_untidy(name, trees, tmp_path):
+    folder, truth = trees[name]
+    root = untidy(folder, tmp_path / "in")
+    assert recognise(root) == name
+    import_corpus(name, root, tmp_path / "out", valid=0.12, test=0.12)
+    rows = {u.path.stem: (u.text, u.speaker, u.emotion) for part in PARTS for u in read_filelist(tmp_path / "out" / f"{part}.txt")}
+    assert rows == truth
+
+
+def test_one_name_in_many_folders(tmp_path, sample):
+    "001.wav in each emotion's folder, 001.TXT beside it or a Korean table of texts."
+    for way in ("beside", "table"):
+        utterances, lines, of = sample.of(("happy", "sad", "angry"), 36), [], Counter()
+        for u in utterances:
+            of[u.emotion] += 1
+            path = tmp_path / way / u.emotion.title() / f"{of[u.emotion]:03}.WAV"
+            sample.put(u, path)
+            if way == "beside": write(path.with_suffix(".TXT"), u.text, "cp949")
+            lines.append(f"{u.emotion.title()}/{path.stem}.wav\t{u.text}\r\n")
+        if way == "table": write(tmp_path / way / "대본.txt", "".join(lines), "cp949")
+        import_corpus("folders", tmp_path / way, tmp_path / "out", 0.15, 0.15)
+        rows = {(u.text, u.emotion) for part in PARTS for u in read_filelist(tmp_path / "out" / f"{part}.txt")}
+        assert rows == {(u.text, u.emotion) for u in utterances}, way
+
+
+def test_small_things_that_real_tables_have(tmp_path, sample):
+    "KEMDy spells disqust; ids of LJSpeech with their suffix; a tab in a Zeroth transcript."
+    assert known_emotion("disqust") == "disgust"
+    plan_ljspeech(tmp_path / "lj", sample)
+    table = tmp_path / "lj/metadata.csv"
+    table.write_text(table.read_text("utf-8").replace("|", ".wav|", 1), "utf-8")
+    truth = plan_zeroth(tmp_path / "zeroth", sample)
+    for path in (tmp_path / "zeroth").rglob("*.trans.txt"): path.write_text(path.read_text("utf-8").replace(" ", "\t", 1), "utf-8")
+    for name, n in (("lj", len(table.read_text("utf-8").splitlines())), ("zeroth", len(truth))):
+        card = import_corpus("auto", tmp_path / name, tmp_path / f"out {name}", 0.12, 0.12)
+        assert sum(card["utterances"].values()) == n and not card["left_out"]
 
 
 @pytest.mark.parametrize("name", CORPORA)

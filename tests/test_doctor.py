@@ -4,31 +4,19 @@ Single faults: tests/test_doctor_mutations.py; any bytes: tests/test_doctor_fuzz
 
 import json
 import random
-import re
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
-from doctor_faults import LINES, cell
+from doctor_faults import LINES, cell, measure_once
 
 from emotts_nb.audio.io import load_wav
 from emotts_nb.core import EMOTIONS, EmottsError, data_path
-from emotts_nb.data.doctor import COPIES, MENDS, doctor, examine, measure
+from emotts_nb.data.doctor import COPIES, MENDS, doctor, examine
 from emotts_nb.data.filelist import read_filelist
 from emotts_nb.data.page import write_page
 
 N = 70
-_measured = {}
-
-
-def measure_once(path):
-    "`measure`, remembered while the file stays the same."
-    try: key = str(path), Path(path).stat().st_mtime_ns, Path(path).stat().st_size
-    except OSError: key = None
-    if key not in _measured: _measured[key] = measure(path)
-    return replace(_measured[key])
 
 
 @pytest.fixture(autouse=True)
@@ -86,18 +74,32 @@ def diverse():
 
 
 @pytest.mark.parametrize("shift", [1, -1])
-def test_slipped_texts(tmp_path, diverse, shift):
-    hits = 0
-    for start, length in ((20, 40), (60, 60), (5, 100), (100, 50)):
-        texts = [line.split("|")[1] for line in diverse]
-        part = texts[start:start + length]
-        texts[start:start + length] = part[-shift:] + part[:-shift]
-        report = examine(save(tmp_path, [cell(1, lambda v, t=t: t)(line) for line, t in zip(diverse, texts, strict=True)]))
-        spans = re.findall(r"(\d+)(?:-(\d+))?", ", ".join(f.value for f in report.findings if f.id == "shifted"))
-        found = {n for first, last in spans for n in range(int(first), int(last or first) + 1)}
-        slipped = {*range(start + 1, start + length + 1)}
-        hits += len(found & slipped) >= 0.8 * len(found | slipped)
-    assert hits == 4
+@pytest.mark.parametrize(("start", "length"), [(20, 40), (60, 60), (5, 100), (100, 50), (30, 8), (0, 180)])
+def test_slipped_texts(tmp_path, diverse, shift, start, length):
+    "One finding with the whole range, to the line; else at most that a sentence is repeated within it."
+    texts = [line.split("|")[1] for line in diverse]
+    part = texts[start:start + length]
+    texts[start:start + length] = part[-shift:] + part[:-shift]
+    report = examine(save(tmp_path, [cell(1, lambda v, t=t: t)(line) for line, t in zip(diverse, texts, strict=True)]))
+    assert [(f.line, f.value) for f in report.findings if f.id == "shifted"] == [(start + 1, f"{start + 1}-{start + length}")], report
+    assert {f.id for f in report.findings} <= {"shifted", "repeated_text"}, report
+    assert {e.line for e in report.entries if e.broken} == {*range(start + 1, start + length + 1)}
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_labels_that_mean_nothing(tmp_path, diverse, step):
+    "All emotions shuffled, slipped by a line, exchanged, or one and the same: one finding, of the whole list."
+    emotions = [line.split("|")[3] for line in diverse]
+    def found(emotions):
+        report = examine(save(tmp_path, [cell(3, lambda v, e=e: e)(line) for line, e in zip(diverse, emotions, strict=True)]))
+        return [(f.id, f.line) for f in report.findings if f.field == "emotion"]
+
+    assert found(emotions) == []
+    assert found(random.Random(step).sample(emotions, len(emotions))) == [("unrelated_labels", 0)]
+    assert found([*emotions[step:], *emotions[:step]]) == [("slipped_labels", 0)]
+    swap = {"sad": "happy", "happy": "sad"} if step > 0 else {"sad": "angry", "angry": "sad"}
+    assert found([swap.get(e, e) for e in emotions]) == [("exchanged_labels", 0)]
+    assert found(["neutral" if step > 0 else "sad"] * len(emotions)) == [("one_emotion", 0)]
 
 
 def test_wrong_labels(tmp_path, diverse):

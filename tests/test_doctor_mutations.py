@@ -7,32 +7,19 @@ import os
 import random
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from types import SimpleNamespace
 
 import doctor_faults as faults
 import pytest
 import soundfile as sf
-from doctor_faults import LINES, SOUNDS, TWO, N, cell, swap_in
+from doctor_faults import LINES, SOUNDS, TWO, N, cell, measure_once, swap_in
 
 from emotts_nb import data
 from emotts_nb.core import EmottsError, data_path
-from emotts_nb.data.doctor import COPIES, ERRORS, MENDS, NOTES, WARNINGS, examine, measure, mend
+from emotts_nb.data.doctor import COPIES, ERRORS, MENDS, NOTES, WARNINGS, examine, mend
 from emotts_nb.data.filelist import read_filelist
 from emotts_nb.text.symbols import text_to_ids
-
-_measured = {}
-
-
-def measure_once(path):
-    "`measure`, remembered while the file stays the same."
-    try: key = str(path), Path(path).stat().st_mtime_ns, Path(path).stat().st_size
-    except OSError: key = None
-    if key not in _measured: _measured[key] = measure(path)
-    return replace(_measured[key])
-
 
 HEARD = {"other_text", "unfit_text", "unrelated_texts", "shifted", "backwards", "another sentence", "test_three_clean_corpora"}
 

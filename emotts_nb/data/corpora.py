@@ -6,9 +6,9 @@ Docs: https://emotts-nb.github.io/emotts_nb/data.corpora.html.md"""
 
 # %% auto #0
 __all__ = ['WORDS', 'SPELLINGS', 'AUDIO', 'TEXTS', 'DULL', 'KEYS', 'READ', 'TIED', 'UNSEEN', 'ETRI', 'CORPORA', 'NAMED', 'ALSO',
-           'known_emotion', 'read_text', 'clean_text', 'clean_speech', 'kss', 'emotiontts', 'recordings', 'esd',
-           'kemdy', 'emotion_folders', 'described', 'aihub', 'zeroth', 'ljspeech', 'tacotron2_vae', 'Corpus',
-           'find_corpus', 'recognise', 'usable', 'import_corpus']
+           'known_emotion', 'read_text', 'clean_text', 'clean_speech', 'visible', 'below', 'on_disk', 'kss',
+           'emotiontts', 'sounds', 'recordings', 'esd', 'kemdy', 'emotion_folders', 'described', 'aihub', 'zeroth',
+           'ljspeech', 'tacotron2_vae', 'Corpus', 'find_corpus', 'recognise', 'usable', 'import_corpus']
 
 # %% ../../nbs/32_data.corpora.ipynb #62081782
 import csv
@@ -18,8 +18,9 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from ..audio.io import wav_length
@@ -33,7 +34,7 @@ WORDS = dict(
     sad="sad sadness sorrow 슬픔 슬픈",
     angry="angry anger ang 분노 화남 화",
     happy="happy happiness hap joy 기쁨 행복 즐거움",
-    disgust="disgust disgusted dis 혐오",
+    disgust="disgust disgusted disqust dis 혐오",
     fear="fear fearful fea 두려움 공포",
     surprise="surprise surprised sur 놀람 놀라움")
 SPELLINGS = {word: emotion for emotion, words in WORDS.items() for word in words.split()} | {str(i): e for i, e in enumerate(EMOTIONS)}
@@ -71,6 +72,32 @@ def clean_speech(text: str) -> str:
 AUDIO = (".wav", ".flac", ".ogg", ".mp3")
 
 
+def visible(paths: Iterable[Path]) -> list[Path]:
+    "In order, without what macOS leaves beside and around files."
+    return sorted(p for p in paths if not p.name.startswith(".") and "__MACOSX" not in p.parts)
+
+
+def below(root: Path, mark: str) -> Iterator[Path]:
+    "What matches a pattern below a folder, its ending in small or capital letters; hidden files do not."
+    mark = re.sub(r"(?<=\.)(wav|flac|txt|csv|json)$", lambda m: "".join(f"[{c}{c.upper()}]" for c in m[0]), mark)
+    return (p for p in root.glob(mark) if not p.name.startswith("."))
+
+
+@lru_cache(64)
+def _listed(folder: Path, changed: int) -> dict[str, Path]:
+    "A folder's files by their names as `_plain` writes them; `changed` is when it last did."
+    return {_plain(p.name): p for p in folder.iterdir()}
+
+
+def _plain(name: str) -> str: return unicodedata.normalize("NFC", name).casefold()
+
+
+def on_disk(path: Path) -> Path:
+    "The file of that name, or the one beside it whose name differs only in case or Unicode form."
+    if path.is_file() or not path.parent.is_dir(): return path
+    return _listed(path.parent, path.parent.stat().st_mtime_ns).get(_plain(path.name), path)
+
+
 def _version(path: Path): return [int(n) for n in re.findall(r"\d+", path.name)], path.name
 
 
@@ -90,29 +117,28 @@ def kss(root: Path) -> Iterator[Utterance]:
 # %% ../../nbs/32_data.corpora.ipynb #c0976836
 def emotiontts(root: Path) -> Iterator[Utterance]:
     "SPEAKER/wav/SPEAKER00001.wav, SPEAKER/transcript/….txt (numbers written out) or script/….txt; emotions by hundreds, mended."
-    for wav in sorted(root.rglob("wav/*.wav")):
-        speaker, number = wav.parents[1].name, re.sub(r"\D", "", wav.stem)
-        texts = [p for kind in ("transcript", "script") if (p := wav.parents[1] / kind / f"{wav.stem}.txt").exists()]
+    for wav in visible(below(root, "**/wav/*.wav")):
+        speaker, number = wav.parents[1].name.lower(), re.sub(r"\D", "", wav.stem)
+        texts = [p for kind in ("transcript", "script") if (p := on_disk(wav.parents[1] / kind / f"{wav.stem}.txt")).exists()]
         if not texts or not number: continue
         emotional, hundred = re.fullmatch("(em|ne)[a-z]", speaker), (int(number) - 1) // 100
         emotion = ("neutral", "happy", "sad", "angry", "")[min(hundred, 4)] if emotional else "neutral"
         yield Utterance(wav, read_text(texts[0]), speaker, emotion)
 
 # %% ../../nbs/32_data.corpora.ipynb #9bedf2d3
+def sounds(root: Path) -> list[Path]:
+    "All sound files below a folder."
+    return visible(Path(folder, name) for folder, _, names in os.walk(root) for name in names if name.lower().endswith(AUDIO))
+
+
 def recordings(root: Path) -> dict[str, Path]:  # Stem → file
     "All sound files below a folder by their names without suffix; of two with the same name the first in order."
-    found = {}
-    for folder, folders, names in os.walk(root):
-        folders.sort()
-        for name in sorted(names):
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() in AUDIO: found.setdefault(stem, Path(folder, name))
-    return found
+    return {path.stem: path for path in reversed(sounds(root))}
 
 
 def esd(root: Path) -> Iterator[Utterance]:
     "0011/0011.txt (id, text, emotion; by tabs or blanks), 0011/Angry/[train/]0011_000351.wav; the folder names the emotion."
-    for table in sorted(root.glob("[0-9]" * 4 + "/*.txt")):
+    for table in visible(root.glob("[0-9]" * 4 + "/*.txt")):
         speaker, found = table.parent.name, recordings(table.parent)
         for n, line in enumerate(read_text(table).splitlines(), 1):
             if not (m := re.match(r"\s*(\d{4}_\d{6})\s+(.*?)(?:\s+(\S+))?\s*$", line)): continue
@@ -129,7 +155,7 @@ def _rows(text: str) -> list[list[str]]:
 def kemdy(root: Path) -> Iterator[Utterance]:
     "annotation/*.csv with two header lines (Segment ID; Total Evaluation: Emotion, …), wav/**/SEGMENT.wav and .txt beside it."
     found, seen = recordings(root), set()
-    for table in sorted(root.glob("annotation/*.csv")):
+    for table in visible(below(root, "annotation/*.csv")):
         rows = _rows(read_text(table))
         heads = [f"{a} {b}".lower() for a, b in zip(rows[0], rows[1] + [""] * len(rows[0]), strict=False)] if len(rows) > 1 else []
         segment = next((i for i, h in enumerate(heads) if "segment" in h), None)
@@ -141,7 +167,7 @@ def kemdy(root: Path) -> Iterator[Utterance]:
             seen.add(name)
             wav, parts = found.get(name, root / "wav" / f"{name}.wav"), name.split("_")
             speaker = next((p for p in parts if p.lower().startswith("user")), parts[0] + parts[-1][:1])
-            text = wav.with_suffix(".txt")
+            text = on_disk(wav.with_suffix(".txt"))
             yield Utterance(wav, clean_speech(read_text(text)) if text.exists() else "", speaker, row[emotion], n)
 
 # %% ../../nbs/32_data.corpora.ipynb #32ce71de
@@ -150,10 +176,9 @@ DULL = {"wav", "wavs", "audio", "train", "valid", "val", "test", "evaluation", "
 
 
 def _texts(root: Path) -> dict[str, str]:  # Stem, or path below the root without suffix → text
-    "Texts from tables: transcript*, metadata*, script*, label* or *.tsv, the recording in the first column and the text in the next."
+    "Texts from tables, the recording in the first column and the text in the next; whatever is in no recording's name does no harm."
     found = {}
-    for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in (".txt", ".csv", ".tsv", ".list")):
-        if not re.match(r"transcript|metadata|script|label|text|filelist|list|.*\.tsv$", path.name.lower()): continue
+    for path in visible(p for p in root.rglob("*") if p.suffix.lower() in (".txt", ".csv", ".tsv", ".list")):
         for line in read_text(path).splitlines():
             cells = next((line.split(s) for s in ("\t", "|") if s in line), None) or next(csv.reader([line]), [])
             if len(cells) < 2: cells = line.split(None, 1)
@@ -163,7 +188,7 @@ def _texts(root: Path) -> dict[str, str]:  # Stem, or path below the root withou
 
 def emotion_folders(root: Path) -> Iterator[Utterance]:
     "[SPEAKER/]EMOTION/*.wav with NAME.txt (or .lab) beside it or in a folder of texts, or with a table of texts."
-    texts, waves = None, sorted(recordings(root).values())
+    texts, waves = None, sounds(root)
     shared = len(Path(os.path.commonpath([w.parent for w in waves])).relative_to(root).parts) if waves else 0  # folders around all
     for wav in waves:
         *folders, name = wav.relative_to(root).parts
@@ -173,7 +198,7 @@ def emotion_folders(root: Path) -> Iterator[Utterance]:
         names = [(f if (f.isdigit() or not known_emotion(f)) and f.lower() not in DULL else "") for f in folders]
         speakers = [*names[shared:], *re.findall(r"(?:^|_)([FMfm]\d+|spk\d+)(?=_|$)", stem), *names[:shared][::-1], "0"]
         near = [wav.with_suffix(".txt"), wav.with_suffix(".lab"), *(wav.parent.parent / k / f"{stem}.txt" for k in TEXTS)]
-        beside = [p for p in near if p.exists()]
+        beside = [p for p in map(on_disk, near) if p.exists()]
         if not beside and texts is None: texts = _texts(root)
         text = read_text(beside[0]) if beside else texts.get("/".join([*folders, stem]), texts.get(stem, ""))
         yield Utterance(wav, clean_speech(text), next(filter(None, speakers)), labels[0])
@@ -211,7 +236,7 @@ def described(thing, above: dict | None = None) -> Iterator[dict[str, str]]:
 def aihub(root: Path) -> Iterator[Utterance]:
     "**/*.json with text, emotion, speaker and file under any of `KEYS`; the recordings anywhere."
     found = recordings(root)
-    for path in sorted(root.rglob("*.json")):
+    for path in visible(below(root, "**/*.json")):
         try: thing = json.loads(read_text(path))
         except ValueError: continue
         for d in described(thing):
@@ -223,9 +248,9 @@ def aihub(root: Path) -> Iterator[Utterance]:
 # %% ../../nbs/32_data.corpora.ipynb #719135b4
 def zeroth(root: Path) -> Iterator[Utterance]:
     "**/SPEAKER_003.trans.txt with lines `id text`, ID.flac beside it."
-    for table in sorted(root.rglob("*_*.trans.txt")):
+    for table in visible(root.rglob("*_*.trans.txt")):
         for n, line in enumerate(read_text(table).splitlines(), 1):
-            name, _, text = line.strip().partition(" ")
+            name, text = [*line.split(None, 1), "", ""][:2]
             if name: yield Utterance(table.parent / f"{name}.flac", text, table.parent.name, "neutral", n)
 
 
@@ -233,12 +258,13 @@ def ljspeech(root: Path) -> Iterator[Utterance]:
     "metadata.csv with id|text|text with numbers written out, wavs/ID.wav."
     for n, line in enumerate(read_text(root / "metadata.csv").splitlines(), 1):
         name, *texts = line.split("|")
+        name = name.strip().removesuffix(".wav")
         if texts: yield Utterance(root / "wavs" / f"{name}.wav", next(filter(None, texts[1:2]), texts[0]), "ljspeech", "neutral", n)
 
 
 def _lists(root: Path) -> Iterator[tuple[int, list[str]]]:
     "The lines path|text|speaker|emotion of all lists below a folder."
-    for path in sorted(p for p in root.rglob("*.txt") if not p.name.startswith(("transcript", "."))):
+    for path in visible(p for p in below(root, "**/*.txt") if not p.name.startswith("transcript")):
         for n, line in enumerate(read_text(path).splitlines(), 1):
             cells = line.split("|")
             if len(cells) == 4 and cells[0].lower().endswith(AUDIO) and known_emotion(cells[3]): yield n, cells
@@ -252,7 +278,7 @@ def tacotron2_vae(root: Path) -> Iterator[Utterance]:
         if parts[-2:] in seen: continue
         seen.add(parts[-2:])
         ends = (root.joinpath(*parts[i:]) for i in range(1 if parts[0] == "/" else 0, len(parts)))
-        wav = next((p for p in ends if p.is_file()), None)
+        wav = next((p for p in map(on_disk, ends) if p.is_file()), None)
         if wav is None:
             if found is None: found = recordings(root)
             wav = found.get(Path(parts[-1]).stem, root / parts[-1])
@@ -280,7 +306,7 @@ CORPORA = {
         "KSS (Korean Single Speaker Speech)", kss, ("transcript*.txt", "*/*_*.wav"), "transcript.v.1.x.txt beside folders 1 to 4",
         "CC BY-NC-SA 4.0", "https://www.kaggle.com/datasets/bryanpark/korean-single-speaker-speech-dataset", (READ,)),
     "emotiontts": Corpus(
-        "emotiontts_open_db", emotiontts, ("**/[a-z][a-z][a-z]/transcript/[a-z][a-z][a-z]0*.txt", "**/[a-z][a-z][a-z]/wav/*.wav"),
+        "emotiontts_open_db", emotiontts, (f"**/{'[A-Za-z]' * 3}/transcript/{'[A-Za-z]' * 3}0*.txt", f"**/{'[A-Za-z]' * 3}/wav/*.wav"),
         "folders SPEAKER/wav and SPEAKER/transcript such as nea/wav/nea00001.wav", "CC BY-NC-SA 4.0, research only",
         "https://github.com/emotiontts/emotiontts_open_db",
         ("Its README calls 201-300 angry and 301-400 sad; texts and sound say the opposite, so here 201-300 are sad, 301-400 angry.",
@@ -344,7 +370,7 @@ def find_corpus(
     corpus, folder = CORPORA[name], Path(folder)
     for root in _depths(folder, 3 if len(corpus.marks) > 1 else 0):
         if name in NAMED and not re.search(name.rstrip("0123456789"), os.path.abspath(root), re.IGNORECASE): continue
-        if all(next(root.glob(mark), None) for mark in corpus.marks) and next(corpus.rows(root), None): return root, corpus.rows(root)
+        if all(next(below(root, mark), None) for mark in corpus.marks) and next(corpus.rows(root), None): return root, corpus.rows(root)
     return None
 
 
@@ -368,6 +394,7 @@ def usable(
     utterance: Utterance,  # As the corpus tells it
 ) -> tuple[Utterance | str, float]:  # As a list can hold it, or why it is left out; seconds of sound
     "Clean one utterance."
+    utterance = replace(utterance, path=on_disk(utterance.path))
     text, emotion = clean_text(utterance.text), known_emotion(utterance.emotion or "")
     if not any(c.isalnum() for c in text): return "no text", 0.0
     if emotion is None: return f"the emotion {clean_text(str(utterance.emotion)) or 'is not told'!r} is none of the seven", 0.0

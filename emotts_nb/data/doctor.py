@@ -7,16 +7,18 @@ Docs: https://emotts-nb.github.io/emotts_nb/data.doctor.html.md"""
 # %% auto #0
 __all__ = ['ERRORS', 'WARNINGS', 'NOTES', 'SEVERITY', 'INVISIBLE', 'ODD_SPACES', 'QUOTES', 'AUDIO', 'LONGEST', 'MOST', 'NOTHING',
            'DISGUISES', 'COARSE', 'KINDS', 'ISOLATED', 'FINAL', 'MARKUP', 'PICTURES', 'READ', 'ENDLESS',
-           'FRAMES_A_SECOND', 'MENDS', 'COPIES', 'MARGIN', 'finding', 'hidden_utf16', 'open_list', 'decode_lines',
-           'line_findings', 'unscramble', 'mend_field', 'without_quotes', 'odd_character', 'Entry', 'looks_like_audio',
-           'mend_separator', 'split_rows', 'is_emotion', 'check_fields', 'Finder', 'Sound', 'missing_part',
-           'read_blocks', 'measure_level', 'measure_moments', 'find_stutter', 'measure_spectrum', 'steady_tone',
-           'measure_hum', 'measure_pitch', 'disguise', 'measure', 'Limits', 'sound_findings', 'check_sound', 'slowness',
-           'away_from_kind', 'outliers', 'check_kinds', 'check_speed', 'check_text', 'check_texts', 'repeated_texts',
-           'check_pair', 'best_run', 'check_order', 'check_said', 'slipped_runs', 'check_duplicates', 'same_names',
-           'check_splits', 'emotion_features', 'posteriors', 'check_labels', 'contradictions', 'Report', 'check_list',
-           'unlike_most', 'check_styles', 'check_numbers', 'mounts', 'check_disk', 'measure_all', 'summarise',
-           'check_needs', 'check_balance', 'odd_speaker', 'examine', 'copy_audio', 'Mended', 'mend', 'doctor']
+           'FRAMES_A_SECOND', 'LIVELY', 'MENDS', 'COPIES', 'MARGIN', 'finding', 'hidden_utf16', 'open_list',
+           'decode_lines', 'line_findings', 'unscramble', 'mend_field', 'without_quotes', 'odd_character', 'Entry',
+           'looks_like_audio', 'mend_separator', 'split_rows', 'is_emotion', 'check_fields', 'Finder', 'Sound',
+           'missing_part', 'odd_header', 'read_blocks', 'measure_level', 'measure_moments', 'find_stutter',
+           'measure_spectrum', 'steady_tone', 'measure_hum', 'measure_pitch', 'disguise', 'measure', 'Limits',
+           'sound_findings', 'check_sound', 'slowness', 'away_from_kind', 'outliers', 'check_kinds', 'check_speed',
+           'check_text', 'check_texts', 'repeated_texts', 'check_pair', 'best_run', 'notice_slip', 'check_said',
+           'listen', 'text_beside', 'slipped_runs', 'grown', 'check_duplicates', 'same_names', 'check_splits',
+           'emotion_features', 'posteriors', 'check_labels', 'contradictions', 'division', 'check_meaning', 'beside',
+           'check_names', 'Report', 'check_list', 'unlike_most', 'check_styles', 'check_numbers', 'mounts',
+           'check_disk', 'measure_all', 'summarise', 'check_needs', 'check_balance', 'odd_speaker', 'examine',
+           'copy_audio', 'Mended', 'mend', 'doctor']
 
 # %% ../../nbs/31_data.doctor.ipynb #6d1292f6
 import hashlib
@@ -40,7 +42,7 @@ import soundfile as sf
 from tqdm.auto import tqdm
 
 from ..audio.io import load_wav, resample, save_wav
-from ..core import EMOTIONS, KOREAN_EMOTIONS, EmottsError, emotion_id, write_aside
+from ..core import EMOTIONS, KOREAN_EMOTIONS, EmottsError, emotion_id, named_rng, write_aside
 from .alike import fingerprint, near_sounds, near_texts, short_spectra, spelled_as_spoken
 from emotts_nb.data.filelist import (
     FIELDS,
@@ -55,7 +57,7 @@ from emotts_nb.data.filelist import (
     text_key,
     write_filelist,
 )
-from .match import cepstra, misfits
+from .match import Misfit, cepstra, misfits
 from ..text.hangul import UnknownCharacter
 from ..text.numbers import normalize
 from ..text.symbols import text_to_ids
@@ -131,6 +133,9 @@ WARNINGS = {
     "speed": "{name} seems to play {value} times too {how}, by its pitch and its rate: is the sample rate in its header the true one?",
     "pitch": "{name} lies {value} semitones {how} others of its speaker and emotion: is it somebody else, or a wrong sample rate?",
     "label": "{name} sounds {heard}, not {value}: listen to it",
+    "unrelated_labels": "the {field} labels have nothing to do with the sound, as if their column were shuffled: listen to some of each",
+    "slipped_labels": "the sound fits the emotions of the {value} lines far better: did the emotion column slip?",
+    "exchanged_labels": "sad is spoken {value} semitones higher than {other}, as nobody does: did emotions change names? listen to some",
     "speaker_label": "{name} sounds like {heard}, not like {value}: who speaks?",
     "unfit_text": "{name} does not seem to say its text, nor another of the list: listen to it",
     "unrelated_texts": "the recordings do not seem to say their texts, as if one column were sorted for itself: listen to some",
@@ -153,6 +158,7 @@ NOTES = {
     "windows_line_ends": "lines end in {value}, as on Windows or an old Mac, which is understood: --fix writes \\n",
     "no_final_newline": "the last line does not end, so that appending would join two: let --fix end it",
     "blank_lines": "blank lines ({value}) are passed over: --fix takes them out",
+    "odd_header": "the header of {name} is odd ({value}): it is understood here, but other programs may stumble: write it anew",
     "audio_format": "{name} is stored as {value}, the others as {usual}, which is understood: convert it for tidiness",
     "path_style": "the path is written in another way than the others: write {found}",
     "same_name": "{name} is the name of a recording in another folder too ({other}): a program that goes by names mixes them up",
@@ -161,10 +167,12 @@ NOTES = {
     "needs_reading": "the text has {value} and will be read {found!r}: is that what is said?",
     "near_text": "the sentence is nearly that of {other}: split by sentence, and keep look-alikes together",
     "speaker_imbalance": "ten times less than of the speaker with most there is of {value}: record more, or train without",
+    "one_emotion": "every line is called {value}: right for what was only read, but if it was acted, its labels are lost",
     "thin_cell": "{speaker} has hardly any {value} ({n} utterances), unlike other speakers: record some",
     "padding": "batches of 16 of like length are {value} padding: a few very long recordings, or too few in all?",
     "slow_disk": "the recordings lie on {value}, where each file takes long to open: copy them to the computer's own disk first",
     "unspaced": "the text has {value} syllables without a space, unlike the others: write it as in a book",
+    "spaced_out": "the text has spaces around each of {value} syllables, unlike the others: write it as in a book",
     "punctuation": "the text ends without . ? or !, unlike most others: end it as it is said",
     "repeated_text": "the list has this sentence {value} times, far more often than others: is that meant?",
     "missing_label": "the list has none of the {field} {value}: split by speaker and emotion",
@@ -286,6 +294,7 @@ class Entry:
     ids: list[int] = field(default_factory=list)  # Its text as symbols
     written: str = ""  # The path as the list writes it, if it is right
     broken: bool = False  # Not usable
+    says: "Entry | None" = field(default=None, repr=False, compare=False)  # The line beside it whose text its recording says
 
     @property
     def line(self) -> int: return self.row.line
@@ -439,6 +448,7 @@ class Sound:
     "What was measured in one recording."
     error: str = ""  # Why it cannot be read
     truncated: str = ""  # What is missing of it
+    header: str = ""  # What is odd about its header, though it can be read
     sample_rate: int = 0  # Hz
     channels: int = 1
     format: str = ""  # libsndfile's, such as WAV
@@ -496,6 +506,28 @@ def missing_part(path: Path) -> str:  # Empty if all is there
             f.seek(length + length % 2, 1)
     return ""
 
+# %% ../../nbs/31_data.doctor.ipynb #3f9fd8b9
+def odd_header(path: Path) -> str:  # Empty for an ordinary one
+    "What contradicts itself in the header of a WAV file."
+    size = os.path.getsize(path)
+    with open(path, "rb") as f:
+        head = f.read(12)
+        if head[:3] == b"ID3" and path.suffix.lower() == ".wav": return "a tag of another format stands before it"
+        if head[:4] != b"RIFF" or head[8:] != b"WAVE": return ""
+        told, block = struct.unpack("<I", head[4:8])[0] + 8, 1
+        if abs(told - size) > 1: return f"it speaks of {told} bytes, the file has {size}"
+        while len(chunk := f.read(8)) == 8:
+            name, length = struct.unpack("<4sI", chunk)
+            if name == b"fmt " and length >= 16:
+                kind, channels, rate, speed, block, bits = struct.unpack("<HHIIHH", f.read(16))
+                f.seek(-16, 1)
+                if kind in (1, 3) and (block != channels * bits // 8 or speed != rate * block):
+                    return f"blocks of {block} bytes and {speed} bytes a second do not follow from {channels} × {bits} bits at {rate} Hz"
+            if name == b"data" and length % max(block, 1): return "the last sample is not whole"
+            if f.tell() + length > size or not name.isascii(): return f"{size - f.tell() + 8} bytes at the end belong to nothing"
+            f.seek(length + length % 2, 1)
+    return ""
+
 # %% ../../nbs/31_data.doctor.ipynb #b66d4489
 def read_blocks(path: Path, sound: Sound) -> np.ndarray:  # (samples,) float32, channels averaged
     "At most `LONGEST` seconds of a recording, without believing the length in its header."
@@ -532,7 +564,7 @@ def measure_level(wav: np.ndarray, sample_rate: int, sound: Sound):
     first, last = (moving[0], moving[-1] + 2) if len(moving) else (0, len(wav))
     edges = wav[first:last][:2 * hop], wav[first:last][-2 * hop:]
     sound.starts, sound.stops = (float(10 * np.log10(np.square(x, dtype=np.float64).mean() + 1e-12) - loud) for x in edges)
-    top = np.abs(wav) >= sound.peak * (1 - 1e-4)
+    top = (wav >= wav.max() * (1 - 1e-4)) | (wav <= wav.min() * (1 - 1e-4))  # either side has its own ceiling
     sound.clipped = float((top[:-2] & top[1:-1] & top[2:]).mean()) if len(wav) > 2 else 0.0
 
 # %% ../../nbs/31_data.doctor.ipynb #92779958
@@ -540,9 +572,9 @@ def measure_moments(wav: np.ndarray, sample_rate: int, sound: Sound):
     "Clicks and dropouts."
     leap = np.abs(wav[:-2] - 2 * wav[1:-1] + wav[2:])
     if len(leap) < 600: return
-    at = int(leap.argmax())
-    around = np.concatenate([leap[max(0, at - 300):max(0, at - 2)], leap[at + 3:at + 300]])
-    if leap[at] > 0.15 * sound.swing and leap[at] > 0.02 and leap[at] > 6 * around.max(initial=0): sound.click = (at + 1) / sample_rate
+    for at in np.argpartition(leap, -24)[:-25:-1].tolist():  # of many clicks the largest may have others beside it
+        around = np.concatenate([leap[max(0, at - 300):max(0, at - 2)], leap[at + 3:at + 300]])
+        if leap[at] > max(0.02, 0.15 * sound.swing, 6 * around.max(initial=0)): sound.click = (at + 1) / sample_rate
     sound.stutter = find_stutter(wav, sample_rate, sound.swing)
     sound.held = float((wav[1:] == wav[:-1])[np.abs(wav[1:]) > 0.05 * sound.swing].mean())
     same = np.flatnonzero(np.diff(np.concatenate([[0], wav[1:] == wav[:-1], [0]]).astype(np.int8)))  # where stretches begin and end
@@ -658,7 +690,9 @@ DISGUISES = {b"version https://git-lfs": "it is a Git LFS pointer, not the recor
 
 def disguise(path: Path) -> str:
     "What an unreadable recording is in truth, if its first bytes tell."
-    with open(path, "rb") as f: head = f.read(64).lstrip().lower()
+    try:
+        with open(path, "rb") as f: head = f.read(64).lstrip().lower()
+    except OSError: return ""
     return next((what for start, what in DISGUISES.items() if head.startswith(start.lower())), "")
 
 # %% ../../nbs/31_data.doctor.ipynb #a15700d8
@@ -671,7 +705,7 @@ def measure(
         if not os.path.isfile(path): sound.error = "it is no file"
         elif not os.path.getsize(path): sound.error = "the file is empty (0 bytes)"
         else:
-            sound.truncated = missing_part(path)
+            sound.truncated, sound.header = missing_part(path), odd_header(path)
             wav = read_blocks(path, sound)
             if not len(wav): sound.error = "the file holds no samples"
     except (sf.LibsndfileError, OSError, ValueError, RuntimeError, MemoryError) as e:
@@ -722,6 +756,7 @@ KINDS = {".wav": ("WAV", "WAVEX", "RF64", "W64"), ".flac": ("FLAC",), ".ogg": ("
 def sound_findings(s: Sound, limits: Limits, rate: int, subtype: str, suffix: str) -> Iterator[tuple]:
     "Kind, value and further facts of everything that is wrong with a sound that can be used."
     if s.truncated: yield "truncated", s.truncated
+    elif s.header: yield "odd_header", s.header
     if s.channels != 1: yield "channels", s.channels
     if s.sample_rate != rate: yield "sample_rate", s.sample_rate, {"usual": rate}
     if s.format and suffix in KINDS and s.format not in KINDS[suffix]: yield "wrong_suffix", s.format
@@ -860,6 +895,9 @@ def check_texts(entries: Sequence[Entry]) -> Iterator[Fault]:
     solid = [e for e in entries if len(re.sub("[^가-힣]", "", e.row.text)) >= 13 and " " not in e.row.text]
     if len(solid) <= 0.2 * len(entries):
         for e in solid: yield e.finding("unspaced", "text", len(re.sub("[^가-힣]", "", e.row.text)))
+    apart = [(e, n) for e in entries if (n := len(re.findall("(?<![가-힣])[가-힣](?![가-힣])", e.row.text))) >= 5
+             and n > 0.75 * len(re.findall("[가-힣]+", e.row.text))]
+    for e, n in apart if len(apart) <= 0.2 * len(entries) else (): yield e.finding("spaced_out", "text", n)
     yield from repeated_texts(entries)
 
 
@@ -899,56 +937,79 @@ def best_run(gain: np.ndarray) -> tuple[int, int, float]:  # start, end, sum
     return best
 
 
-def check_order(entries: Sequence[Entry], certain: float = 15.0) -> Iterator[Fault]:
-    "Texts that slipped by one line against the recordings; `entries` in the list's order."
+def notice_slip(entries: Sequence[Entry], certain: float = 15.0):
+    "Mark (`says`) the stretch in which texts slipped by one line against the recordings; `entries` in the list's order."
     entries = [e for e in entries if e.ids and e.sound.active > 0]
     if len(entries) < 12: return
     own = away_from_kind(entries, slowness)
     text = np.array([np.log(len(e.ids) + 1) for e in entries])
     long = own + text  # log symbols, as the recording's length has it
-    sigma = max(0.08, 1.4826 * float(np.median(np.abs(own))))
+    beside = {step: long - np.roll(text, -step) for step in (1, -1)}  # as if the next, the previous line had its text
+    sigma = max(0.08, 1.4826 * min(float(np.median(np.abs(x))) for x in (own, *beside.values())))
     def cost(x): return np.minimum((x / sigma)**2, 16) / 2
     runs = []
-    for shift, where in ((1, "next"), (-1, "previous")):
-        gain = cost(own) - cost(long - np.roll(text, -shift)) - 0.3
-        gain[-1 if shift == 1 else 0] = -1
-        runs.append((*best_run(gain), where))
-    start, end, total, where = max(runs, key=lambda run: run[2])
+    for step, away in beside.items():
+        gain = cost(own) - cost(away) - 0.3
+        gain[-1 if step == 1 else 0] = -1
+        runs.append((*best_run(gain), step))
+    start, end, total, step = max(runs, key=lambda run: run[2])
     if total > certain and end - start >= 5:
-        for e in entries[start:end]: e.broken = True
-        yield entries[start].finding("shifted", "text", line_ranges(e.line for e in entries[start:end]), where=where)
+        for i in range(start, end): entries[i].says = entries[i + step]
+
+
 
 # %% ../../nbs/31_data.doctor.ipynb #06bc5798
 def check_said(entries: Sequence[Entry]) -> Iterator[Fault]:
     "Recordings that say another text than their own."
     heard = [e for e in entries if e.ids and not e.broken and e.sound.outline is not None and len(e.sound.outline)]
-    found, usual = misfits([e.sound.outline for e in heard], [e.ids for e in heard], [text_key(e.row.text) for e in heard])
+    said, keys, found, usual = listen(heard)
+    if any(e.says for e in heard):  # lengths are vague about where a slip begins and ends
+        for m in found: heard[m.index].says = None
+        said, keys, found, usual = listen(heard)
     if len(heard) >= 150 and usual < 1.5: yield finding("unrelated_texts", heard[0].file, 0, "text", f"{usual:.1f}")
-    slips = [*slipped_runs(heard, {m.index: m.other for m in found})]
-    slipped = {i for run, _ in slips for i in run}
-    for run, where in slips:
+    for m in found: heard[m.index].says = text_beside(heard, m.index, keys[m.other]) if m.other >= 0 else None
+    slipped = set()
+    for run, where in slipped_runs(heard, {m.index for m in found}):
+        slipped |= {*run}
         for i in run: heard[i].broken = True
         yield heard[run[0]].finding("shifted", "text", line_ranges(heard[i].line for i in run), where=where)
     for m in found:
-        e, other = heard[m.index], heard[m.other]
         if m.index in slipped: continue
-        if m.other < 0: yield e.finding("unfit_text", "text", e.row.text)
-        else: yield e.finding("other_text", "text", other.row.text, other=other.where(e))
+        if m.other < 0: yield heard[m.index].finding("unfit_text", "text", heard[m.index].row.text)
+        else: yield heard[m.index].finding("other_text", "text", said[m.other].row.text, other=said[m.other].where(heard[m.index]))
 
 
-def slipped_runs(entries: Sequence[Entry], other: dict[int, int], least: int = 5) -> Iterator[tuple[list[int], str]]:
-    "Stretches of a list in which recording after recording says the text of the next line, or of the previous one."
-    for step, where in ((1, "next"), (-1, "previous")):
+def listen(heard: Sequence[Entry]) -> tuple[list[Entry], list[str], list[Misfit], float]:  # What each should say, its key; from `misfits`
+    "Ask the ear; where texts have slipped, it is to learn from the right ones."
+    said = [e.says or e for e in heard]
+    keys = [text_key(e.row.text) for e in said]
+    return said, keys, *misfits([e.sound.outline for e in heard], [e.ids for e in said], keys)
+
+
+def text_beside(entries: Sequence[Entry], i: int, key: str) -> Entry | None:
+    "The line before or after line i of the same list, if that is its text."
+    near = [entries[k] for k in (i + 1, i - 1) if 0 <= k < len(entries) and entries[k].file == entries[i].file]
+    return next((e for e in near if text_key(e.row.text) == key), None)
+
+
+def slipped_runs(entries: Sequence[Entry], strange: set[int], least: int = 5) -> Iterator[tuple[range, str]]:
+    "Stretches in which recording after recording says the text of the next line, or of the previous one; with what is strange beside them."
+    for where in ("next", "previous"):
         run = []
-        for i in range(len(entries)):
-            near = i + step
-            if not 0 <= near < len(entries) or other.get(i, -1) < 0 or entries[near].file != entries[i].file: continue
-            if text_key(entries[other[i]].row.text) != text_key(entries[near].row.text): continue
-            if run and i - run[-1] > 3:
-                if len(run) >= least: yield run, where
+        for i in [*(i for i, e in enumerate(entries) if e.says and (e.says.line > e.line) == (where == "next")), None]:
+            if run and (i is None or i - run[-1] > 4 or entries[i].file != entries[run[-1]].file):
+                if len(run) >= least: yield grown(entries, run[0], run[-1], strange), where
                 run = []
             run.append(i)
-        if len(run) >= least: yield run, where
+
+
+def grown(entries: Sequence[Entry], first: int, last: int, strange: set[int]) -> range:
+    "From first to last, and on either side as far as every line is strange."
+    while first - 1 in strange and entries[first - 1].file == entries[first].file: first -= 1
+    while last + 1 in strange and entries[last + 1].file == entries[last].file: last += 1
+    return range(first, last + 1)
+
+
 
 # %% ../../nbs/31_data.doctor.ipynb #c0e611c0
 def check_duplicates(entries: Sequence[Entry]) -> Iterator[Fault]:
@@ -1056,6 +1117,74 @@ def contradictions(
     odds *= max(1.0, 20 / min(count[c] for c in classes))  # few lines make a rough picture
     for i, v, d, h, o in zip(keep, verdict, distance, heard, own, strict=True):
         if v[h] - v[o] > odds and d[h] < 10 * (1 + x.shape[1]): yield entries[i], str(classes[h])
+
+# %% ../../nbs/31_data.doctor.ipynb #cd0c91ad
+def division(
+    x: np.ndarray,  # (n, features)
+    labels: Sequence[str],
+    groups: Sequence[str],  # Labels are dealt out within these
+    draws: int = 60,
+) -> float:
+    "How far labels divide the rows of `x`, in standard deviations above what the same labels do that are dealt out at random."
+    own, group = (np.unique(names, return_inverse=True)[1] for names in (labels, groups))
+    for g in range(group.max() + 1):
+        part = x[group == g] - np.median(x[group == g], 0)
+        part = (part / (1.4826 * np.median(np.abs(part), 0) + 1e-9)).clip(-4, 4)
+        x[group == g] = part - part.mean(0)
+
+    def between(labels):  # n × squared distance of each label's mean from all
+        sums = np.stack([np.bincount(labels, column) for column in x.T])
+        return float((sums**2 / np.bincount(labels)).sum())
+    rng, order = named_rng("division"), np.argsort(group, kind="stable")
+    dealt = np.empty((draws, len(x)), int)
+    dealt[:, order] = [own[np.lexsort((rng.random(len(x)), group))] for _ in range(draws)]
+    chance = np.array([between(d) for d in dealt])
+    return float((between(own) - chance.mean()) / (chance.std() + 1e-9))
+
+
+def check_meaning(entries: Sequence[Entry], least: int = 40, unrelated: float = 3.5) -> Iterator[Fault]:
+    "Whether labels as a whole have to do with the sound."
+    told = [e for e in entries if e.sound.active > 0 and e.sound.pitch and e.sound.bands and e.ids]
+    emotions, speakers = (Counter(getattr(e, what) for e in told) for what in ("emotion", "speaker"))
+    if len(told) >= least and len(emotions) == 1 and None not in emotions:
+        yield finding("one_emotion", told[0].file, 0, "emotion", *emotions)
+    moody, named = ([e for e in told if count[getattr(e, what)] >= 8 and getattr(e, what)]  # rarer labels have other findings
+                    for count, what in ((emotions, "emotion"), (speakers, "speaker")))
+    if len({e.emotion for e in moody}) > 1 and len(moody) >= least:
+        sound, who = np.array([emotion_features(e) for e in moody]), [e.speaker for e in moody]
+        steps = {"": 0, "next": 1, "previous": -1}
+        by = {where: division(sound.copy(), beside(moody, step), who) for where, step in steps.items()}
+        best = max(by, key=by.get)
+        if by[best] > max(10, 1.8 * by[""]): yield finding("slipped_labels", moody[0].file, 0, "emotion", best)
+        elif by[""] < unrelated: yield finding("unrelated_labels", moody[0].file, 0, "emotion", f"{by['']:.1f}")
+        else: yield from check_names(moody)
+    if len({e.speaker for e in named}) > 1 and len(named) >= least:
+        sound = np.array([[e.sound.pitch, *e.sound.bands[:-1]] for e in named])
+        z = division(sound, [e.speaker for e in named], [""] * len(named))
+        if z < unrelated: yield finding("unrelated_labels", named[0].file, 0, "speaker", f"{z:.1f}")
+
+
+def beside(entries: Sequence[Entry], step: int) -> list[str]:
+    "The emotion of the line that is `step` further on in the same list; its own where there is none."
+    near = [entries[i + step] if 0 <= i + step < len(entries) else e for i, e in enumerate(entries)]
+    return [(n if n.file == e.file else e).emotion for n, e in zip(near, entries, strict=True)]
+
+
+LIVELY = ("angry", "happy", "surprise")  # higher than sad, whoever speaks
+
+
+def check_names(entries: Sequence[Entry], most: float = 2.0) -> Iterator[Fault]:
+    "Whether sad is spoken higher than what is lively: so emotions are told that have exchanged their names."
+    pitches = defaultdict(list)
+    for e in entries: pitches[e.speaker, e.emotion].append(e.sound.pitch)
+    high = {}
+    for other in LIVELY:
+        apart = [np.median(pitches[s, "sad"]) - np.median(p) for (s, e), p in pitches.items()
+                 if e == other and min(len(p), len(pitches.get((s, "sad"), ()))) >= 3]
+        n = sum(len(p) for (_, e), p in pitches.items() if e == other)
+        if apart and n >= 5: high[other] = 12 * float(np.median(apart))
+    other = max(high, key=high.get, default="")
+    if other and high[other] > most: yield finding("exchanged_labels", entries[0].file, 0, "emotion", f"{high[other]:.0f}", other=other)
 
 # %% ../../nbs/31_data.doctor.ipynb #9e3b7830
 @dataclass
@@ -1244,11 +1373,16 @@ def examine(
     rate = sample_rate or next(iter(Counter(e.sound.sample_rate for e in everyone if e.sound.sample_rate).most_common(1)), (22050,))[0]
     subtype = next(iter(Counter(e.sound.subtype for e in everyone if e.sound.subtype).most_common(1)), ("",))[0]
     for e in everyone: findings += [*check_sound(e, limits, rate, subtype), *check_pair(e)]
-    for name, entries in heard.items(): findings += [*check_texts(entries), *check_order(entries), *check_balance(name, entries, limits)]
+    for name, entries in heard.items():
+        findings += check_balance(name, entries, limits)
+        notice_slip(entries)
+    whole = [*check_meaning(everyone)]
     findings += check_said(everyone)
-    labels = [*check_labels(everyone)]
+    kin = [replace(e, emotion=None) for e in everyone] if any(f.field == "emotion" for f in whole) else everyone
+    for name in lists: findings += check_texts([e for e in kin if e.file == name and not e.says])
+    labels = [*whole, *(f for f in check_labels(everyone) if f.field not in {w.field for w in whole})]
     contradicted = {(f.file, f.line) for f in labels if f.id == "label"}  # another label explains another pitch and rate
-    kinds = [f for f in check_kinds(everyone, limits) if f.id not in ("speed", "pitch") or (f.file, f.line) not in contradicted]
+    kinds = [f for f in check_kinds(kin, limits) if f.id not in ("speed", "pitch") or (f.file, f.line) not in contradicted]
     findings += [*check_duplicates(everyone), *kinds, *labels]
     if len(heard) > 1: findings += check_splits(heard)
     summary = summarise(everyone)
