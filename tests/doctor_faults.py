@@ -725,8 +725,7 @@ ODD_SOUNDS = {
     "halves exchanged": [lambda w, r: (np.roll(w, len(w) // 2), {}), lambda w, r: (np.roll(w, len(w) // 3), {})],
     "rooms": [lambda w, r: (w + 0.6 * np.concatenate([np.zeros(r // 5), w[:-(r // 5)]]), {}), lambda w, r: (np.convolve(w, np.exp(
         -np.arange(r // 2) / (r / 8)) * hiss(np.zeros(r // 2), 0.05))[:len(w)], {})],
-    "gated": [lambda w, r: (np.where(np.arange(len(w)) // (r // 50) % 10 == 9, 0, w), {}),
-              lambda w, r: (np.where(np.abs(w) < 3e-3, 0, w), {})],
+    "gated": [lambda w, r, n=n: (np.where(np.arange(len(w)) // (r // 50) % n == n - 1, 0, w), {}) for n in (10, 20)],
     "noises beside": [lambda w, r: (np.concatenate([w, np.zeros(r // 2), hiss(np.zeros(r // 3), 0.3) * np.hanning(r // 3)]), {}),
                       lambda w, r: (np.concatenate([hiss(np.zeros(r // 2), 0.3) * np.hanning(r // 2), np.zeros(r // 2), w]), {}),
                       lambda w, r: (np.concatenate([w, np.zeros(r), 0.5 * sine(np.zeros(r // 2), r, 1000)]), {})],

@@ -281,6 +281,7 @@ def untidy(folder, root):
 def test_untidy(name, trees, tmp_path):
     folder, truth = trees[name]
     root = untidy(folder, tmp_path / "in")
+    if name == "folders": root = root / "내려받은 것 (1)" / folder.name  # or the folder around all would name the speaker
     assert recognise(root) == name
     import_corpus(name, root, tmp_path / "out", valid=0.12, test=0.12)
     rows = {u.path.stem: (u.text, u.speaker, u.emotion) for part in PARTS for u in read_filelist(tmp_path / "out" / f"{part}.txt")}

@@ -973,6 +973,7 @@ def check_said(entries: Sequence[Entry]) -> Iterator[Fault]:
         slipped |= {*run}
         for i in run: heard[i].broken = True
         yield heard[run[0]].finding("shifted", "text", line_ranges(heard[i].line for i in run), where=where)
+    for i in {*range(len(heard))} - slipped: heard[i].says = None
     for m in found:
         if m.index in slipped: continue
         if m.other < 0: yield heard[m.index].finding("unfit_text", "text", heard[m.index].row.text)
@@ -1118,7 +1119,7 @@ def contradictions(
     for i, v, d, h, o in zip(keep, verdict, distance, heard, own, strict=True):
         if v[h] - v[o] > odds and d[h] < 10 * (1 + x.shape[1]): yield entries[i], str(classes[h])
 
-# %% ../../nbs/31_data.doctor.ipynb #cd0c91ad
+# %% ../../nbs/31_data.doctor.ipynb #253823b0
 def division(
     x: np.ndarray,  # (n, features)
     labels: Sequence[str],
@@ -1157,7 +1158,7 @@ def check_meaning(entries: Sequence[Entry], least: int = 40, unrelated: float = 
         best = max(by, key=by.get)
         if by[best] > max(10, 1.8 * by[""]): yield finding("slipped_labels", moody[0].file, 0, "emotion", best)
         elif by[""] < unrelated: yield finding("unrelated_labels", moody[0].file, 0, "emotion", f"{by['']:.1f}")
-        else: yield from check_names(moody)
+        else: yield from check_names(told)
     if len({e.speaker for e in named}) > 1 and len(named) >= least:
         sound = np.array([[e.sound.pitch, *e.sound.bands[:-1]] for e in named])
         z = division(sound, [e.speaker for e in named], [""] * len(named))
