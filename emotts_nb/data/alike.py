@@ -26,7 +26,9 @@ from ..text.numbers import normalize
 from ..text.pronounce import pronounce
 
 # %% ../../nbs/38_data.alike.ipynb #fa1bd3d9
-def pairs_of(text: str) -> set[str]: return {text[i:i + 2] for i in range(len(text) - 1)}
+def pairs_of(text: str) -> set[str]:
+    "All neighbouring pairs of characters."
+    return {text[i:i + 2] for i in range(len(text) - 1)}
 
 
 def near_texts(
@@ -164,7 +166,7 @@ def landmarks(
 
 def overlap(
     a: np.ndarray,  # (frames, 8) dB, smoothed
-    b: np.ndarray,
+    b: np.ndarray,  # (frames, 8) of another recording
     shift: float,  # Frame 0 of a lies over this frame of b
     least: float = 0.7,  # Share of the shorter that must lie over the other
 ) -> float:  # dB, root mean square; infinite for too small an overlap

@@ -297,7 +297,9 @@ class Entry:
     says: "Entry | None" = field(default=None, repr=False, compare=False)  # The line beside it whose text its recording says
 
     @property
-    def line(self) -> int: return self.row.line
+    def line(self) -> int:
+        "Its number in the file, from 1."
+        return self.row.line
 
     def finding(self, id: str, field: str, value, **facts) -> Fault:
         "A finding on this line; an error makes the line unusable."
@@ -312,7 +314,9 @@ class Entry:
 AUDIO = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".m4a", ".aiff", ".aif", ".pcm")
 
 
-def looks_like_audio(name: str) -> bool: return name.strip().lower().endswith(AUDIO)
+def looks_like_audio(name: str) -> bool:
+    "By its ending."
+    return name.strip().lower().endswith(AUDIO)
 
 
 def mend_separator(line: str, separator: str, n_columns: int) -> str | None:
@@ -543,7 +547,11 @@ def read_blocks(path: Path, sound: Sound) -> np.ndarray:  # (samples,) float32, 
     return wav
 
 # %% ../../nbs/31_data.doctor.ipynb #a7250a1f
-def measure_level(wav: np.ndarray, sample_rate: int, sound: Sound):
+def measure_level(
+    wav: np.ndarray,  # (samples,) in −1..1
+    sample_rate: int,  # Hz
+    sound: Sound,  # Where it is written down
+):
     "Loudness, silences and clipping."
     hop = max(1, sample_rate // 100)
     frames = wav[:len(wav) // hop * hop].reshape(-1, hop)
@@ -568,7 +576,11 @@ def measure_level(wav: np.ndarray, sample_rate: int, sound: Sound):
     sound.clipped = float((top[:-2] & top[1:-1] & top[2:]).mean()) if len(wav) > 2 else 0.0
 
 # %% ../../nbs/31_data.doctor.ipynb #92779958
-def measure_moments(wav: np.ndarray, sample_rate: int, sound: Sound):
+def measure_moments(
+    wav: np.ndarray,  # (samples,) in −1..1
+    sample_rate: int,  # Hz
+    sound: Sound,  # Where it is written down
+):
     "Clicks and dropouts."
     leap = np.abs(wav[:-2] - 2 * wav[1:-1] + wav[2:])
     if len(leap) < 600: return
@@ -615,7 +627,11 @@ def find_stutter(
 NOTHING = -55.0  # dB in a bin of such a spectrum; what rounding to 16 bits leaves is -75
 
 
-def measure_spectrum(wav: np.ndarray, sample_rate: int, sound: Sound):
+def measure_spectrum(
+    wav: np.ndarray,  # (samples,) in −1..1
+    sample_rate: int,  # Hz
+    sound: Sound,  # Where it is written down
+):
     "Where the spectrum breaks off, its tilt, and hum."
     n = 1024
     if len(wav) < 4 * n: return
@@ -649,7 +665,10 @@ def steady_tone(power: np.ndarray, hz: np.ndarray) -> float:  # (frames, bins), 
     return float(hz[above.argmax()]) if above.max() > 18 else 0.0
 
 
-def measure_hum(wav: np.ndarray, sample_rate: int) -> float:  # dB
+def measure_hum(
+    wav: np.ndarray,  # (samples,) in −1..1
+    sample_rate: int,  # Hz
+) -> float:  # dB
     "How far a steady 50 or 60 Hz stands above its surroundings."
     block = max(1, sample_rate // 500)
     slow = wav[:len(wav) // block * block].reshape(-1, block).mean(1)
@@ -662,7 +681,11 @@ def measure_hum(wav: np.ndarray, sample_rate: int) -> float:  # dB
     return float(best)
 
 # %% ../../nbs/31_data.doctor.ipynb #415e85c6
-def measure_pitch(wav: np.ndarray, sample_rate: int, sound: Sound):
+def measure_pitch(
+    wav: np.ndarray,  # (samples,) in −1..1
+    sample_rate: int,  # Hz
+    sound: Sound,  # Where it is written down
+):
     "Median and spread of F0, quickly."
     block = max(1, sample_rate // 4000)
     slow = wav[:len(wav) // block * block].reshape(-1, block).mean(1)
@@ -809,7 +832,11 @@ def away_from_kind(entries: Sequence[Entry], value: Callable[[Entry], float], le
     return result
 
 
-def outliers(away: np.ndarray, least: float, spread: float) -> np.ndarray:  # Indices
+def outliers(
+    away: np.ndarray,  # Deviations (n,)
+    least: float,  # Smaller ones never count
+    spread: float,  # Robust standard deviations
+) -> np.ndarray:  # Indices (found,)
     "Which deviations are above `least` and above `spread` robust standard deviations."
     if len(away) < 8: return np.zeros(0, int)
     return np.flatnonzero(np.abs(away) > max(least, spread * 1.4826 * float(np.median(np.abs(away)))))

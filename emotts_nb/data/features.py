@@ -64,7 +64,11 @@ class DamagedShard(EmottsError):
     "A shard of features that is cut short, altered, or no shard at all."
 
 
-def shard_digest(version: str, sounds: list, rows: np.ndarray) -> str:
+def shard_digest(
+    version: str,
+    sounds: list,  # SHA-256, first row, number of rows of each recording
+    rows: np.ndarray,  # (frames, features)
+) -> str:
     "The SHA-256 of all that a shard says."
     digest = hashlib.sha256(json.dumps([version, sounds]).encode())
     digest.update(np.ascontiguousarray(rows).data)
@@ -73,7 +77,7 @@ def shard_digest(version: str, sounds: list, rows: np.ndarray) -> str:
 
 def write_shard(
     folder: Path,
-    analysed: Sequence[tuple[str, np.ndarray]],  # SHA-256 of each recording, its rows
+    analysed: Sequence[tuple[str, np.ndarray]],  # SHA-256 of each recording, its rows (frames, features)
 ) -> Path:  # Named after its content
     "Write a shard, whole or not at all."
     ends = np.cumsum([len(rows) for _, rows in analysed])

@@ -278,7 +278,7 @@ def trim(
     wav: np.ndarray,  # (samples,)
     phones: list[tuple[float, str]],
     f0: np.ndarray,  # (frames of 5 ms,)
-) -> tuple[np.ndarray, list[tuple[float, str]], np.ndarray]:
+) -> tuple[np.ndarray, list[tuple[float, str]], np.ndarray]:  # The same, (samples,) and (frames,), shorter
     "Cut the silence at both ends down to 50 ms, and move the phones along."
     hop = round(SAMPLE_RATE * FRAME)
     power = np.array([np.mean(wav[i:i + hop] ** 2) for i in range(0, len(wav), hop)])
