@@ -487,7 +487,7 @@ def test_a_plateau_lets_the_judge_in_and_a_resume_knows_it(tmp_path):
     for until in (2, 7, steps): again = go("pieces", until)
     assert again == reached and run_digest(tmp_path / "pieces") == run_digest(tmp_path / "whole")
     with open(tmp_path / "whole" / "metrics.csv", encoding="utf-8") as f: rows = list(csv.DictReader(f))
-    assert [float(r["lr_adam_judge"]) > 0 for r in rows] == [i >= reached for i in range(steps)]
+    for told in ("lr_adam_judge", "judge"): assert [float(r[told]) > 0 for r in rows] == [i >= reached for i in range(steps)]
 
 
 # By how much 300 steps of `tiny` on the sample corpus lower the held-out loss at least (spectral; likelihood for WaveGlow and WaveNet):

@@ -240,6 +240,7 @@ def update(self: Run, batch: dict, key: Key) -> dict:
         norm, ok = self.apply(optimizers, total)
         self.skipped, self.skipped_in_a_row = self.skipped + (not ok), 0 if ok else self.skipped_in_a_row + 1
         end = f"_{phase}" if phase else ""
+        parts = {k: row.get(k, 0.0) + v for k, v in parts.items()}  # a part that a phase does not compute is 0 there
         row |= {f"loss{end}": total, **parts, f"grad_norm{end}": norm}
     self.step += 1
     if hasattr(self.task, "observe"): self.task.observe(row, self.step)
