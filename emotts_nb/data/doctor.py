@@ -483,6 +483,7 @@ class Sound:
     stutter: float = 0.0  # seconds, where a stretch that was heard already begins anew; 0 if none does
     starts: float = -99.0  # dB of the first 20 ms against the loud frames; samples that are all the same do not count
     stops: float = -99.0  # of the last
+    zeros: tuple[float, float] = (0.0, 0.0)  # seconds of nothing at all before and after it
     step: float = 0.0  # dB, the loud frames of the second half of the speech against those of the first
     tone: float = 0.0  # Hz, where something sounds that never stops; 0 if nothing does
     bands: tuple[float, ...] = ()  # dB of eight bands against their mean, over all of the speech
@@ -570,6 +571,7 @@ def measure_level(
         if len(inside) > 60: sound.step = float(np.percentile(half[1], 90) - np.percentile(half[0], 90))
     moving = np.flatnonzero(wav[1:] != wav[:-1])  # a copy may be filled up with zeros
     first, last = (moving[0], moving[-1] + 2) if len(moving) else (0, len(wav))
+    sound.zeros = first / sample_rate, (len(wav) - last) / sample_rate
     edges = wav[first:last][:2 * hop], wav[first:last][-2 * hop:]
     sound.starts, sound.stops = (float(10 * np.log10(np.square(x, dtype=np.float64).mean() + 1e-12) - loud) for x in edges)
     top = (wav >= wav.max() * (1 - 1e-4)) | (wav <= wav.min() * (1 - 1e-4))  # either side has its own ceiling
@@ -850,8 +852,8 @@ def check_kinds(entries: Sequence[Entry], limits: Limits) -> Iterator[Fault]:
     away = away_from_kind(heard, lambda e: e.sound.step)
     for i in outliers(away, 9, limits.spread):
         yield heard[i].finding("level_step", "path", f"{abs(away[i]):.0f}", how="louder" if away[i] > 0 else "quieter")
-    for edge, where in (("starts", "begins"), ("stops", "ends")):
-        cut = [e for e in heard if getattr(e.sound, edge) > -12]
+    for k, (edge, where) in enumerate((("starts", "begins"), ("stops", "ends"))):
+        cut = [e for e in heard if getattr(e.sound, edge) > (-18 if e.sound.zeros[k] > 0.1 else -12)]  # after nothing at all less will do
         if len(heard) >= 20 and len(cut) <= 0.05 * len(heard):
             for e in cut: yield e.finding("cut_edge", "path", f"{getattr(e.sound, edge):+.0f}", where=where)
     blank = [e for e in heard if e.sound.blank and not e.sound.dropout and e.sound.pause <= limits.pause]
