@@ -7,8 +7,9 @@ Docs: https://emotts-nb.github.io/emotts_nb/cli.html.md"""
 # %% auto #0
 __all__ = ['show', 'one_thread', 'parse_mix', 'explain', 'voice_of', 'lines_of', 'say', 'demo', 'app', 'studio', 'finish_studio',
            'voice_of_studio', 'train', 'use_features', 'export', 'finetune', 'copy', 'attach', 'digest', 'conformance',
-           'report', 'report_models', 'card', 'recogniser', 'some', 'corpus', 'import_', 'features', 'align', 'pitch',
-           'doctor', 'rehearse', 'prepare', 'bytes_of', 'plan', 'Parser', 'options', 'with_recipe', 'main', 'fail']
+           'report', 'report_models', 'styles', 'square', 'styles_text', 'card', 'recogniser', 'some', 'corpus',
+           'import_', 'features', 'align', 'pitch', 'doctor', 'rehearse', 'prepare', 'bytes_of', 'plan', 'Parser',
+           'options', 'with_recipe', 'main', 'fail']
 
 # %% ../nbs/78_cli.ipynb #f452a8d6
 import argparse
@@ -322,6 +323,38 @@ def report_models(args) -> int:  # 1 if something does not work
     found = write_report(run_each(args.out, args.models, effort, args.corpus, args.voice, args.workers), args.out, effort)
     show(found, args.json, f"{as_text(found)}\nopen {(args.out / 'index.html').resolve()} in a browser")
     return int(not found["works"])
+
+# %% ../nbs/78_cli.ipynb #7f5a1087
+def styles(args):
+    "emotts styles"
+    from emotts_nb.data.filelist import read_filelist
+    from emotts_nb.evaluation.report import judge_style
+
+    one_thread()
+    train, test = (read_filelist(args.corpus / f"{part}.txt") for part in ("train", "test"))
+    found = judge_style(voice_of(args), some(train, args.judge, args.seed), test, args.each, args.sentences, args.seed)
+    show(found, args.json, styles_text(found))
+
+
+def square(rows: dict[str, dict[str, float]], form: str) -> list[str]:
+    "A table of emotions by emotions as lines."
+    names = list(next(iter(rows.values())))
+    head = " " * 10 + "".join(f"{n:>10}" for n in names)
+    return [head, *(f"{a:10}" + "".join(f"{format(row[b], form):>10}" for b in names) for a, row in rows.items())]
+
+
+def styles_text(found: dict) -> str:
+    "What `judge_style` found, for people."
+    lines = [f"{found['recordings']} held-out recordings: silhouette {found['silhouette']:.2f} (1 apart, 0 one cloud), linear probe "
+             f"{found['probe']:.3f} (chance {found['chance']:.3f})",
+             "distances between emotions, in standard deviations:", *square(found["distances"], ".1f"),
+             f"{found['sentences']} sentences like {found['references']} recordings: {found['transferred']:.3f} heard as the "
+             f"recording's emotion, of the recordings themselves {found['recognised']:.3f}; spoken like (rows), heard as (columns):",
+             *square(found["transfer"], ".2f"),
+             "each dimension, from one standard deviation below neutral to one above:"]
+    lines += [f"{i:3}  pitch {e['f0_semitones']:+6.2f} semitones  seconds a letter {e['seconds_per_token_percent']:+6.1f} %  "
+              f"energy {e['energy_db']:+6.2f} dB" for i, e in enumerate(found["effects"])]
+    return "\n".join(lines)
 
 # %% ../nbs/78_cli.ipynb #97d5bb7b
 def card(args):
@@ -652,6 +685,14 @@ def options() -> argparse.ArgumentParser:
     p.add_argument("--control", type=int, default=0, help="sentences to walk intensity and mixing through in five steps (0: skip)")
     p.add_argument("--seed", type=int, default=0, help="names all randomness")
     p.add_argument("--update-card", action="store_true", help="write the figures into the voice's card")
+    voice(p)
+
+    p = command("styles", styles, "are emotions apart in a voice's latent, do they come over from recordings, what does each dimension do?")
+    p.add_argument("--corpus", type=Path, required=True, help="folder with train.txt (teaches the judge) and test.txt")
+    p.add_argument("--judge", type=int, default=700, help="recordings that teach the judge")
+    p.add_argument("--each", type=int, default=4, help="recordings of each emotion to speak like")
+    p.add_argument("--sentences", type=int, default=3, help="held-out sentences to speak like each of them")
+    p.add_argument("--seed", type=int, default=0, help="names all randomness")
     voice(p)
 
     p = command("card", card, "write a voice's card: what it was trained on, and its figures from a report")

@@ -6,17 +6,19 @@ Docs: https://emotts-nb.github.io/emotts_nb/models.style.html.md"""
 
 # %% auto #0
 __all__ = ['PROSODY', 'last_valid', 'ReferenceEncoder', 'halved', 'ReferenceEncoder2d', 'add_coords', 'OriginalReferenceEncoder',
-           'kl_divergence', 'kl_penalty', 'kl_weight', 'active_units', 'collapse_alarm', 'StyleLatent',
-           'prosody_figures', 'ProsodyHeads']
+           'kl_divergence', 'kl_penalty', 'kl_weight', 'active_units', 'collapse_alarm', 'Separation',
+           'centroid_distance', 'separation', 'StyleLatent', 'prosody_figures', 'ProsodyHeads']
 
 # %% ../../nbs/51_models.style.ipynb #3287fd5e
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..audio.pitch import f0_track
+from ..core import EmottsError, named_rng
 from .layers import LSTM, length_mask
 
 # %% ../../nbs/51_models.style.ipynb #17c0f237
@@ -160,6 +162,56 @@ def collapse_alarm(
     if nats >= min_nats and units: return None
     state = f"{nats:.2f} nats an utterance, {units} of {mu.shape[1]} dimensions active"
     return f"the style latent has collapsed: {state}; lower the KL weight or raise its capacity"
+
+# %% ../../nbs/51_models.style.ipynb #4c40e798
+@dataclass(frozen=True)
+class Separation:
+    "How well the latents of recordings tell their emotions apart."
+    labels: tuple[str, ...]  # The n emotions, in the order of `distances`
+    silhouette: float  # -1..1
+    probe: float  # Accuracy of a linear probe on recordings and groups that it was not fitted to
+    chance: float  # Of naming the commonest emotion always
+    distances: np.ndarray  # (n, n) between centroids, in standard deviations along the line between the two
+
+
+def centroid_distance(
+    a: np.ndarray,  # (recordings, dim)
+    b: np.ndarray,  # (other recordings, dim)
+) -> float:
+    "How far two means are apart, in the standard deviation of both clouds along the line between them; at most a million."
+    line = b.mean(0) - a.mean(0)
+    length = float(np.linalg.norm(line))
+    if not length: return 0.
+    within = math.sqrt(((a @ line).var() + (b @ line).var()) / 2) / length
+    return length / max(within, 1e-6 * length)
+
+# %% ../../nbs/51_models.style.ipynb #d39ce1d3
+def separation(
+    styles,  # (n, dim), latents of recordings
+    labels,  # (n,) their emotions
+    groups=None,  # (n,) what must not be on both sides of the probe, such as sentences; None: each recording for itself
+    seed: int = 0,  # Names how the probe's recordings are divided
+) -> Separation:
+    "Silhouette, linear probe and distances of centroids; raises `EmottsError` when an emotion has too few recordings to leave some out."
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import silhouette_score
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    x, y = np.asarray(styles, np.float64), np.array(labels, str)
+    groups = np.arange(len(x)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    names = [str(n) for n in dict.fromkeys(y)]
+    few = min(names, key=lambda n: len(set(groups[y == n])), default="")
+    folds = min(5, len(set(groups[y == few])))
+    if len(names) < 2: raise EmottsError(f"nothing to tell apart: all {len(x)} recordings have the emotion {few!r}, give two or more")
+    if folds < 2: raise EmottsError(f"{few} was recorded with one sentence only: give two or more of every emotion")
+    split = StratifiedGroupKFold(folds, shuffle=True, random_state=int(named_rng("linear probe", seed).integers(2**31)))
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    right = cross_val_score(probe, x, y, groups=groups, cv=split)
+    distances = np.array([[centroid_distance(x[y == a], x[y == b]) for b in names] for a in names])
+    chance = max((y == n).mean() for n in names)
+    return Separation(tuple(names), float(silhouette_score(x, y)), float(right.mean()), float(chance), distances)
 
 # %% ../../nbs/51_models.style.ipynb #b7b25e44
 class StyleLatent(nn.Module):
