@@ -111,7 +111,7 @@ def time_one(path):
     "Run a copy of a notebook in a process of its own: (seconds of one core, `same` or `other` outputs than those in it)."
     with tempfile.TemporaryDirectory() as folder:
         for name in ("settings.ini", "pyproject.toml"): shutil.copy(name, folder)
-        for name in ("data", "tests", "tools", "emotts_nb"): os.symlink(Path(name).absolute(), Path(folder) / name)
+        for name in ("data", "tests", "tools", "emotts_nb", "Makefile"): os.symlink(Path(name).absolute(), Path(folder) / name)
         shutil.copytree(NBS, Path(folder) / "nbs")
         copy, before = Path(folder) / path, resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, Path("tools/nb.py").absolute(), "run", path], cwd=folder, check=True, stdout=subprocess.DEVNULL)
