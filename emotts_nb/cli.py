@@ -6,10 +6,10 @@ Docs: https://emotts-nb.github.io/emotts_nb/cli.html.md"""
 
 # %% auto #0
 __all__ = ['show', 'one_thread', 'parse_mix', 'explain', 'voice_of', 'lines_of', 'say', 'demo', 'app', 'studio', 'finish_studio',
-           'voice_of_studio', 'train', 'use_features', 'export', 'finetune', 'copy', 'attach', 'digest', 'conformance',
-           'report', 'report_models', 'styles', 'square', 'styles_text', 'card', 'recogniser', 'some', 'corpus',
-           'import_', 'features', 'align', 'pitch', 'doctor', 'rehearse', 'prepare', 'bytes_of', 'plan', 'Parser',
-           'options', 'with_recipe', 'main', 'fail']
+           'voice_of_studio', 'train', 'use_features', 'export', 'finetune', 'copy', 'attach', 'digest', 'health',
+           'conformance', 'report', 'report_models', 'styles', 'square', 'styles_text', 'card', 'recogniser', 'some',
+           'corpus', 'import_', 'features', 'align', 'pitch', 'doctor', 'rehearse', 'prepare', 'bytes_of', 'plan',
+           'Parser', 'options', 'with_recipe', 'main', 'fail']
 
 # %% ../nbs/78_cli.ipynb #f452a8d6
 import argparse
@@ -278,6 +278,15 @@ def digest(args):
 
     found = run_digest(args.run_dir)
     show(dict(digest=found), args.json, found)
+
+# %% ../nbs/78_cli.ipynb #fc77d731
+def health(args) -> int:  # 1 if something is wrong
+    "emotts health"
+    from emotts_nb.training.diary import check_health
+
+    found = check_health(args.run_dir)
+    show(found.to_dict(), args.json, str(found))
+    return int(found.verdict == "wrong")
 
 # %% ../nbs/78_cli.ipynb #611f4d50
 def conformance(args):
@@ -669,6 +678,9 @@ def options() -> argparse.ArgumentParser:
 
     p = command("digest", digest, "print the SHA-256 of a run's complete state")
     p.add_argument("run_dir", type=Path, help="folder of the run")
+
+    p = command("health", health, "say whether a training is healthy, while it goes on or afterwards; exit code 1 when something is wrong")
+    p.add_argument("run_dir", type=Path, help="folder of the run; it is only read")
 
     p = command("conformance", conformance, "recompute golden vectors of the original systems")
     p.add_argument("folder", type=Path, help="folder of NAME.json and NAME.npz pairs")

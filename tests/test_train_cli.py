@@ -91,3 +91,27 @@ def test_a_recipe_gives_way_to_what_is_said_besides():
     argv = "train fastspeech2 --recipe default-voice --steps 7 --filelist f --run-dir r".split()
     args = with_recipe(options().parse_args(argv), argv)
     assert (args.steps, args.ema, args.preset, args.model) == (7, 0.998, "small", "fastspeech2")
+
+
+def test_health_of_a_run_that_goes_on_and_of_one_that_fell_ill(tmp_path, done, emotts, capsys):
+    def health(folder, *more):
+        with pytest.raises(SystemExit) as e: main(["health", str(folder), *more])
+        return e.value.code, *capsys.readouterr()
+    emotts(done, steps=1)
+    before = {p: p.stat().st_mtime_ns for p in done.rglob("*")}
+    code, out, err = health(done, "--json")
+    told = json.loads(out)
+    assert not err and (told["model"], told["step"], told["steps"]) == ("tacotron2", 1, 1)
+    assert code == int(told["verdict"] == "wrong") == 0
+    kinds = {s["kind"]: s["seen"] for s in told["symptoms"]}
+    assert kinds["end"] == "all planned steps are done" and "nats" in kinds["style"] and "read in order" in kinds["reading"]
+    assert {p: p.stat().st_mtime_ns for p in done.rglob("*")} == before  # only read
+    ill = tmp_path / "ill"
+    ill.mkdir()
+    rows = "".join(f"{n},{'nan' if n > 60 else 1 / n},{max(0, n - 60)}\n" for n in range(1, 101))
+    (ill / "metrics.csv").write_text("step,loss,skipped\n" + rows + "101,0.")  # the last row is being written
+    code, out, _ = health(ill)
+    assert code == 1 and "step 100 of 100: something is wrong\nwrong  numbers: 40 updates were left out" in out
+    assert (ill / "metrics.csv").read_text().endswith("101,0.")
+    code, out, err = health(tmp_path)
+    assert code == 2 and not out and len(err.splitlines()) == 1 and "is no run: it has neither a metrics.csv" in err
