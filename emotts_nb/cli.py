@@ -7,9 +7,9 @@ Docs: https://emotts-nb.github.io/emotts_nb/cli.html.md"""
 # %% auto #0
 __all__ = ['show', 'one_thread', 'parse_mix', 'explain', 'voice_of', 'lines_of', 'say', 'demo', 'app', 'studio', 'finish_studio',
            'voice_of_studio', 'train', 'use_features', 'export', 'finetune', 'copy', 'attach', 'digest', 'health',
-           'conformance', 'report', 'report_models', 'styles', 'square', 'styles_text', 'card', 'recogniser', 'some',
-           'corpus', 'import_', 'features', 'align', 'pitch', 'doctor', 'rehearse', 'prepare', 'bytes_of', 'plan',
-           'Parser', 'options', 'with_recipe', 'main', 'fail']
+           'conformance', 'report', 'report_models', 'styles', 'square', 'styles_text', 'abx', 'card', 'recogniser',
+           'some', 'corpus', 'import_', 'features', 'align', 'pitch', 'doctor', 'rehearse', 'prepare', 'bytes_of',
+           'plan', 'Parser', 'options', 'with_recipe', 'main', 'fail']
 
 # %% ../nbs/78_cli.ipynb #f452a8d6
 import argparse
@@ -365,6 +365,15 @@ def styles_text(found: dict) -> str:
               f"energy {e['energy_db']:+6.2f} dB" for i, e in enumerate(found["effects"])]
     return "\n".join(lines)
 
+# %% ../nbs/78_cli.ipynb #239ff61e
+def abx(args):
+    "emotts abx"
+    from emotts_nb.evaluation.page import make_abx
+
+    one_thread()
+    trials = make_abx(voice_of(args), args.out, args.trials, args.seed)
+    show(dict(page=str(args.out), trials=len(trials)), args.json, f"open {args.out.resolve()} in a browser: {len(trials)} trials")
+
 # %% ../nbs/78_cli.ipynb #97d5bb7b
 def card(args):
     "emotts card"
@@ -705,6 +714,12 @@ def options() -> argparse.ArgumentParser:
     p.add_argument("--each", type=int, default=4, help="recordings of each emotion to speak like")
     p.add_argument("--sentences", type=int, default=3, help="held-out sentences to speak like each of them")
     p.add_argument("--seed", type=int, default=0, help="names all randomness")
+    voice(p)
+
+    p = command("abx", abx, "make a page for a listening test: X speaks in the emotion of A or of B, whose is it?")
+    p.add_argument("--out", type=Path, default=Path("abx.html"), help="page to write; it holds all sounds")
+    p.add_argument("--trials", type=int, default=12, help="number of trials")
+    p.add_argument("--seed", type=int, default=0, help="names emotions, sentences and the order of answers")
     voice(p)
 
     p = command("card", card, "write a voice's card: what it was trained on, and its figures from a report")

@@ -1,7 +1,10 @@
 "Metrics keep their promises on every kind of sound; a broken model shows up in the report with its reason, and stops nothing."
+import base64
 import csv
 import importlib.util
 import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -303,3 +306,46 @@ def test_a_crash_is_told(tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert e.value.code == 1 and "FAILS at train" in out and "killed by SIGSEGV" in out
     assert "Fatal Python error: Segmentation fault" in (tmp_path / "index.html").read_text()
+
+
+# --- listening tests ------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("n, seed", [(1, 0), (2, 0), (7, 3), (40, 9)])
+def test_the_abx_key_is_what_the_seed_says(n, seed):
+    "The page holds three sounds a trial and fetches nothing; its key is the drawn one, in balance."
+    texts = ["오늘은 비가 와요.", '</script><img src="https://nowhere">', "문을 닫아 주세요."]
+    drawn = page.draw_trials(["sad", "happy", "fear"], texts, n, seed)
+    html = page.abx_html(drawn, [(f"{i}a".encode(), f"{i}b".encode(), f"{i}x".encode()) for i in range(n)])
+    sounds = [base64.b64decode(s) for s in re.findall('src="data:audio/mpeg;base64,([^"]*)"', html)]
+    assert sounds == [f"{i}{name}".encode() for i in range(n) for name in "abx"]
+    assert re.findall(r'(?:src|href)="(?!data:)', html) == [] and "default-src 'none'" in html
+    key = json.loads(re.search('id="key">(.*?)</script>', html).group(1))
+    assert [k["answer"] for k in key] == [t.answer for t in page.draw_trials(["sad", "happy", "fear"], texts, n, seed)]
+    assert abs(sum(t.answer == "A" for t in drawn) - n / 2) <= 0.5
+    assert n < 7 or drawn != page.draw_trials(["sad", "happy", "fear"], texts, n, seed + 1)
+
+
+@pytest.mark.slow
+def test_abx_by_keyboard(tmp_path):
+    "A listener without a mouse, who is right in the first trial and wrong in the others; the key is hidden until the end."
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if not chromium: pytest.skip("no Chromium here")
+    api = pytest.importorskip("playwright.sync_api")
+    drawn = page.draw_trials(["sad", "happy"], ["네.", "아니요."], 4, 1)
+    (tmp_path / "abx.html").write_text(page.abx_html(drawn, [(b"a", b"b", b"x")] * 4), encoding="utf-8")
+    with api.sync_playwright() as p:
+        chrome = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        tab, asked = chrome.new_page(), []
+        tab.on("request", lambda r: asked.append(r.url))
+        tab.goto((tmp_path / "abx.html").as_uri())
+        assert not tab.locator("#table").is_visible() and "happy" not in tab.locator("body").inner_text()
+        tab.locator("button").focus(), tab.keyboard.press("Enter")
+        assert "trial 1 has no answer" in tab.locator("#score").inner_text() and not tab.locator("#table").is_visible()
+        for i, t in enumerate(drawn):
+            choice = t.answer if i == 0 else "AB".replace(t.answer, "")
+            tab.locator(f"input[name=t{i}][value={choice}]").focus(), tab.keyboard.press("Space")
+        tab.locator("button").focus(), tab.keyboard.press("Enter")
+        assert "1 of 4 right" in tab.locator("#score").inner_text()
+        assert tab.locator("#table tr").count() == 5 and "슬픔 · sad" in tab.locator("#table").inner_text()
+        assert tab.locator("input:enabled").count() == 0 and all(a.startswith(("file:", "data:")) for a in asked)
+        chrome.close()
