@@ -31,7 +31,7 @@ from .core import EMOTIONS, EmottsError, asset_path, emotion_id, named_rng, writ
 from .data.features import analyse, as_features
 from .data.filelist import read_filelist
 from .models.align import Aligner
-from .models.fastspeech2 import rate_of
+from .models.fastspeech2 import MANNER, rate_of
 from .models.tacotron2 import Reading, reading
 from .text.numbers import normalize
 from .text.pronounce import pronounce
@@ -435,6 +435,31 @@ def stream(
                 for wav in self.vocoder.stream([piece if f0 is None else (piece, f0)], chunk): yield wav.clip(-1, 1)
 
     return waves()
+
+# %% ../nbs/70_synthesis.ipynb #c4a00a64
+@patch
+def style_names(self: Voice) -> list[str]:
+    "A name for each number of a style, in their order: where the model gives none, its index."
+    if hasattr(self.model, "adapt"): return [*EMOTIONS[:self.model.config.n_emotions], *MANNER]
+    return [str(i) for i in range(len(next(iter(self.emotions.values()))))]
+
+
+@patch
+def set_style(
+    self: Voice,
+    z: torch.Tensor,  # (z_dim,)
+    numbers: dict,  # By index or name, such as {3: 0.5} or {"pitch": 1.2}
+) -> torch.Tensor:  # (z_dim,)
+    "A style with some numbers set by hand; raises `EmottsError` for one that this voice's style does not have."
+    z, names = self.checked(z).clone(), self.style_names()
+    at = {str(i): i for i in range(len(names))} | {name: i for i, name in enumerate(names)}
+    for name, number in numbers.items():
+        if str(name) not in at:
+            there = f"0 to {len(names) - 1}" + f", or {', '.join(names)}" * (names[0] != "0")
+            raise EmottsError(f"this voice's style has no {name}: use {there}")
+        if not np.isfinite(number): raise EmottsError(f"style {name}={number}: give a finite number")
+        z[at[str(name)]] = number
+    return z
 
 # %% ../nbs/70_synthesis.ipynb #7f94c449
 def loud_frames(

@@ -149,3 +149,26 @@ def test_memory_does_not_grow_with_the_text():
     voice.vocoder.synthesize = lambda mel, *a, **k: frames.append(mel.shape[-1]) or synthesize(mel, *a, **k)
     speech = voice.speak("비가 오네요. " * 5)
     assert len(frames) == 5 and sum(frames) < speech.mel.shape[1] and len(speech.wav) % speech.mel.shape[1] == 0
+
+
+def test_numbers_of_the_style_by_hand(tmp_path):
+    def said(*argv):
+        done = emotts("say", "비가 오네요.", *argv, "--out", tmp_path / "a.wav")
+        assert done.returncode == 0, done.stderr
+        return sf.read(tmp_path / "a.wav")[0], done.stdout
+    told = json.loads(emotts("card", "--styles", "--json").stdout)
+    assert told["sad"]["sad"] == 1 and told["sad"]["neutral"] == 0
+    row = next(r for r in emotts("card", "--styles").stdout.splitlines() if r.startswith("happy "))
+    plain, _ = said("--emotion", "happy")
+    again, out = said("--style", row.split()[1] + ",neutral=0")  # all of its numbers, to two places, over neutral
+    assert "neutral with sad" not in out and "neutral with " in out and abs(len(again) / len(plain) - 1) < 0.05
+    slow, _ = said("--emotion", "happy", "--style", "rate=-3")
+    by_index, _ = said("--emotion", "happy", "--style", "10=-3")
+    assert abs(len(slow) / len(plain) - 1) > 0.1 and np.array_equal(slow, by_index)
+    for style, why in (("mood=1", "has no mood: use 0 to 14, or neutral, sad"), ("99=1", "has no 99"), ("pitch", "sets no numbers"),
+                       ("pitch=nan", "finite")):
+        done = emotts("say", "네.", "--style", style, "--out", tmp_path / "b.wav")
+        assert done.returncode == 2 and why in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    assert not (tmp_path / "b.wav").exists()
+    done = emotts("say", "네.", "--voice", "tacotron2", "--style", "16=1", "--out", tmp_path / "b.wav")
+    assert done.returncode == 2 and "this voice's style has no 16: use 0 to 15\n" in done.stderr
