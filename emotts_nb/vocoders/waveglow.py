@@ -11,7 +11,7 @@ __all__ = ['PRESETS', 'LAYOUTS', 'WaveGlowSizes', 'WN', 'WaveGlow', 'rotation', 
 
 # %% ../../nbs/65_vocoders.waveglow.ipynb #0a00f123
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..audio.mel import MelSpec
 from ..core import EmottsError
-from .layers import Conv1d, Generator, Layout, gated, laid, norm_of, parts_of
+from .layers import Conv1d, Generator, Layout, gated, laid, lying, norm_of, parts_of
 
 # %% ../../nbs/65_vocoders.waveglow.ipynb #9db79dd7
 @dataclass(frozen=True)
@@ -65,11 +65,20 @@ class WN(nn.Module):
         "All convolutions."
         return [self.start, *self.in_layers, self.cond_layer, *self.res_skip_layers, self.end]
 
+    def conditioned(self, cond: Tensor) -> Iterator[Callable]:  # (batch, n_cond, time)
+        "For each layer a function: x → the inner convolution and what the mel has to say; for one sound, product and sum are one step."
+        n, layer = len(self.in_layers), self.cond_layer
+        if not lying(cond) or len(cond) > 1:
+            for inner, c in zip(self.in_layers, layer(cond).chunk(n, 1), strict=True): yield lambda x, inner=inner, c=c: inner(x).add_(c)
+            return
+        for inner, w, b in zip(self.in_layers, layer.kernel()[..., 0].chunk(n), layer.bias.chunk(n), strict=True):
+            yield lambda x, inner=inner, w=w, b=b: inner(x, b).mT[0].addmm_(cond.mT[0], w.mT).mT[None]
+
     def forward(self, x: Tensor, cond: Tensor) -> Tensor:  # (batch, half, time), (batch, n_cond, time) → (batch, 2 half, time)
         "Shift first, log-scale second."
-        x, skips, conds = self.start(x), 0, self.cond_layer(cond).chunk(len(self.in_layers), 1)
-        for inner, res_skip, c in zip(self.in_layers, self.res_skip_layers, conds, strict=True):
-            out = res_skip(gated(inner(x).add_(c)))
+        x, skips = self.start(x), 0
+        for inner, res_skip in zip(self.conditioned(cond), self.res_skip_layers, strict=True):
+            out = res_skip(gated(inner(x)))
             if out.shape[1] == x.shape[1]: return self.end(skips + out)
             on, skip = out.chunk(2, 1)
             x = x + on
