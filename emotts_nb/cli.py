@@ -8,8 +8,8 @@ Docs: https://emotts-nb.github.io/emotts_nb/cli.html.md"""
 __all__ = ['show', 'one_thread', 'parse_mix', 'parse_style', 'explain', 'voice_of', 'lines_of', 'say', 'demo', 'app', 'studio',
            'finish_studio', 'voice_of_studio', 'train', 'use_features', 'export', 'finetune', 'copy', 'attach',
            'digest', 'health', 'conformance', 'report', 'report_models', 'styles', 'square', 'styles_text', 'abx',
-           'card', 'styles_of', 'recogniser', 'some', 'corpus', 'import_', 'features', 'align', 'pitch', 'doctor',
-           'rehearse', 'prepare', 'bytes_of', 'plan', 'Parser', 'options', 'with_recipe', 'main', 'fail']
+           'card', 'styles_of', 'recogniser', 'some', 'corpus', 'import_', 'features', 'phones', 'align', 'pitch',
+           'doctor', 'rehearse', 'prepare', 'bytes_of', 'plan', 'Parser', 'options', 'with_recipe', 'main', 'fail']
 
 # %% ../nbs/78_cli.ipynb #f452a8d6
 import argparse
@@ -24,7 +24,7 @@ from pathlib import Path
 
 from . import __version__
 from .core import EMOTIONS, EmottsError, data_path, named_rng
-from .training.tasks import RECIPES, TASKS, make_task, recipe_options, task_entry, task_options
+from .training.tasks import RECIPES, TASKS, make_task, recipe_options, task_entry, task_options, with_symbols
 
 # %% ../nbs/78_cli.ipynb #73d72fb0
 def show(
@@ -187,7 +187,8 @@ def train(args):
     if args.valid: train_part, valid_part = utterances, read_filelist(args.valid, args.audio_root)
     else: train_part, valid_part = split_by_text(utterances, valid=0.05, test=0, seed=args.seed)[:2]
     valid_part = valid_part[:args.valid_most]
-    entry, task = task_entry(args.model), make_task(args.model, args.preset, args.seed, **task_options(args.set))
+    options = with_symbols(task_options(args.set), args.model, train_part)
+    entry, task = task_entry(args.model), make_task(args.model, args.preset, args.seed, **options)
     if args.features: use_features(args.features, task, [*train_part, *valid_part])
     steps, memory = args.steps or entry.steps, args.memory if args.memory == "auto" else bytes_of(args.memory)
     with redirect_stdout(sys.stderr) if args.json else nullcontext():
@@ -195,7 +196,8 @@ def train(args):
                      frame_budget=args.frame_budget or entry.frame_budget, max_batch=args.max_batch or entry.max_batch, memory=memory,
                      mixed_precision=args.precision, init_from=args.init_from and voice_path(args.init_from), mirror=args.mirror,
                      device=args.device, save_every=args.save_every, validate_every=args.validate_every,
-                     stop_at=time.time() + 3600 * args.hours if args.hours else None, command=shlex.join(["emotts", *sys.argv[1:]]))
+                     stop_at=time.time() + 3600 * args.hours if args.hours else None, compile=args.compile,
+                     command=shlex.join(["emotts", *sys.argv[1:]]))
     done = f"{steps} steps done; {entry.hint.format(run_dir=args.run_dir)}"
     if result.reason == "time": done = f"the time is up at step {result.step} of {steps}; the same command goes on"
     if os.environ.get("RANK", "0") == "0":  # of several processes the first tells
@@ -256,10 +258,11 @@ def copy(args):
 
     one_thread()
     vocoder, utterances = open_vocoder(args.vocoder), read_filelist(args.filelist, args.audio_root)
-    if args.each: figures = beside_griffin_lim(vocoder, utterances, args.each)
+    if args.each: figures = beside_griffin_lim(vocoder, utterances, args.each, args.tell_f0)
     else:
         utterances = some(utterances, args.most, 0)
-        figures = {v.name: copy_synthesis(v.synthesize, utterances, v.mel_spec) for v in (vocoder, GriffinLim(vocoder.mel_spec))}
+        both = vocoder, GriffinLim(vocoder.mel_spec)
+        figures = {v.name: copy_synthesis(v.synthesize, utterances, v.mel_spec, args.tell_f0) for v in both}
     if args.update_card: update_card(voice_path(args.vocoder), figures, vocoder=True)
     lines = [f"{name:14}" + "".join(f"  {k} {v:.4g}" for k, v in row.items() if isinstance(v, float)) for name, row in figures.items()]
     show(figures, args.json, "\n".join(lines))
@@ -473,6 +476,14 @@ def features(args):
     show(asdict(report), args.json, str(report))
     return int(bool(report.failed))
 
+# %% ../nbs/78_cli.ipynb #76d5fc61
+def phones(args):
+    "emotts phones"
+    from emotts_nb.text.phones import transcribe_filelist
+
+    n = transcribe_filelist(args.filelist, args.out, args.language, args.audio_root)
+    show(dict(filelist=str(args.out), lines=n), args.json, f"{args.out}: {n} lines\nnext: emotts doctor {args.out}")
+
 # %% ../nbs/78_cli.ipynb #59eb533f
 def align(args):
     "emotts align"
@@ -564,7 +575,8 @@ def plan(args):
     one_thread()
     memory = bytes_of(args.memory) if args.memory else None
     utterances = read_filelist(args.filelist or data_path() / "sample/train.txt", args.audio_root)
-    entry, task = task_entry(args.model), make_task(args.model, args.preset, **task_options(args.set))
+    options = with_symbols(task_options(args.set), args.model, utterances)
+    entry, task = task_entry(args.model), make_task(args.model, args.preset, **options)
     plan = BatchPlan(args.frame_budget or entry.frame_budget, args.max_batch or entry.max_batch)
     found = plan_memory(task, utterances, memory, plan, mixed_precision=args.precision)
     show(asdict(found), args.json, str(found))
@@ -663,10 +675,11 @@ def options() -> argparse.ArgumentParser:
         p.add_argument("--mirror", type=Path, help="a lasting folder (on a mounted Drive) that the run is copied to, and resumed from")
         p.add_argument("--recipe", help=f"options under a name ({', '.join(RECIPES)}); those that are given besides win")
         p.add_argument("--init-from", type=Path,
-                       help="a run, checkpoint or voice (fastspeech2, tacotron2: those that ship) whose weights a new run begins with")
+                       help="run, checkpoint, vocoder or voice (fastspeech2, tacotron2: those that ship) whose weights it begins with")
         p.add_argument("--memory", default="auto", help="that may be used, such as 15GB (default: auto, what is free)")
         p.add_argument("--precision", default="no", choices=["no", "bf16", "fp16", "auto"], help="of the computation (default: float32)")
         p.add_argument("--ema", type=float, help="decay of averaged weights for the voice, such as 0.999 (default: none)")
+        p.add_argument("--compile", action="store_true", help="let torch.compile fuse the model: minutes at the beginning, for a GPU")
         p.add_argument("--save-every", type=int, default=1000, help="steps between checkpoints (at the latest every ten minutes)")
         p.add_argument("--validate-every", type=int, default=1000, help="steps between validations")
         p.add_argument("--device", choices=["cpu"], help="do not use a GPU")
@@ -689,6 +702,7 @@ def options() -> argparse.ArgumentParser:
     p.add_argument("--audio-root", type=Path, help="folder that paths start from (default: the list's own)")
     p.add_argument("--most", type=int, default=50, help="at most so many, chosen by chance")
     p.add_argument("--each", type=int, help="so many of every emotion instead")
+    p.add_argument("--tell-f0", action="store_true", help="tell it the recordings' tune, as an acoustic model would (source_filter)")
     p.add_argument("--update-card", action="store_true", help="write the figures into the card of the voice that was given as --vocoder")
 
     p = command("finetune", finetune, "go on training a vocoder on the mels that a teacher wrote; ends when copies of recordings get worse")
@@ -798,6 +812,12 @@ def options() -> argparse.ArgumentParser:
     p.add_argument("--teacher", type=Path, help="a voice, or a run of an acoustic model: the mels are what it writes (see finetune)")
     p.add_argument("--audio-root", type=Path, help="folder that paths start from (default: each list's own)")
     p.add_argument("--workers", type=int, help="processes (default: one a core)")
+
+    p = command("phones", phones, "write a filelist with phones for texts, to train a voice of another language (extra: corpus)")
+    p.add_argument("filelist", type=Path, help="path|text|speaker|emotion, texts in the language's own spelling")
+    p.add_argument("--language", default="en-us", help="as espeak-ng calls it: en-us, en-gb, de, fr, es, vi, cmn, …")
+    p.add_argument("--out", type=Path, required=True, help="the list to write; what already stands in [[ ]] stays")
+    p.add_argument("--audio-root", type=Path, help="folder that paths start from (default: the list's own)")
 
     p = command("align", align, "find the frames of every letter, and write a TextGrid for each recording")
     p.add_argument("filelist", type=Path, help="path|text|speaker|emotion, one utterance a line")

@@ -30,22 +30,23 @@ from .audio.mel import MelSpec
 from .core import EMOTIONS, EmottsError, asset_path, emotion_id, named_rng, write_aside
 from .data.features import analyse, as_features
 from .data.filelist import read_filelist
-from .models.align import Aligner
+from .models.align import aligner_for
 from .models.fastspeech2 import MANNER, rate_of
 from .models.tacotron2 import Reading, reading
 from .text.numbers import normalize
 from .text.pronounce import pronounce
-from .text.symbols import SYMBOLS, to_ids
+from .text.symbols import ALL_SYMBOLS, to_ids
 from .vocoders.base import Vocoder, build, check_mel, describe, half, load_half, read_vocoder
 
 # %% ../nbs/70_synthesis.ipynb #6d8f477d
 def split_sentences(
-    text: str,  # Normalised text: hangul, spaces and . , ? !
+    text: str,  # Normalised text: hangul, spaces and . , ? !, phones in `[[ ]]`
     longest: int = 60,  # Characters
 ) -> list[str]:
     "Cut a text into sentences of at most `longest` characters; raises `EmottsError` when nothing is left to say."
     sentences = [part for s in re.findall(r"[^.?!]*[^.?!\s][^.?!]*[.?!]*", text) for part in shorten(s.strip(" ,"), longest)]
-    if not any("가" <= c <= "힣" for c in text): raise EmottsError("there is nothing to say: the text has no letter that can be spoken")
+    if not any("가" <= c <= "힣" for c in text.replace("[[", "가")):
+        raise EmottsError("there is nothing to say: the text has no letter that can be spoken")
     return sentences
 
 
@@ -90,7 +91,7 @@ def save_voice(
     card: dict,  # What it was trained on, steps, figures
 ):
     "Write the voice of a trained task."
-    header = dict(format=FORMAT, model=task.name, config=task.model.config.to_dict(), symbols=list(SYMBOLS),
+    header = dict(format=FORMAT, model=task.name, config=task.model.config.to_dict(), symbols=task.facts()["symbols"],
                   mel_spec=task.spec.to_dict(), emotions=list(emotions), vocoder="griffin_lim", card=card)
     named = {"acoustic" if name == "model" else name: module for name, module in task.modules().items()}  # also an aligner
     state = {f"{name}.{k}": v.detach().cpu() for name, module in named.items() for k, v in module.state_dict().items()}
@@ -141,7 +142,7 @@ class Voice:
         self.model.load_state_dict(part(tensors, "acoustic"))
         self.aligner = None  # What finds the letters in a recording, where the model needs it
         if learned := part(tensors, "aligner"):
-            self.aligner = Aligner(self.mel_spec.n_mels)
+            self.aligner = aligner_for(self.mel_spec.n_mels, len(self.symbols))
             self.aligner.load_state_dict(learned)
         self.emotions = dict(zip(header["emotions"], tensors["emotion.mean"], strict=True))
         self.spreads = dict(zip(header["emotions"], tensors["emotion.std"], strict=True))
@@ -181,7 +182,7 @@ def ids(
     spoken: str,  # A sentence as spoken
 ) -> list[int]:
     "Ids in this voice's own symbol table."
-    names = [SYMBOLS[i] for i in to_ids(spoken)]
+    names = [ALL_SYMBOLS[i] for i in to_ids(spoken)]
     if strange := [n for n in names if n not in self.index]:
         raise EmottsError(f"this voice has no symbol {strange[0]!r}, needed for {spoken!r}")
     return [self.index[n] for n in names]

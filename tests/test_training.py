@@ -553,6 +553,17 @@ def test_signals_save(tmp_path, number):
 # --- what it costs
 
 @pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("c++"), reason="torch.compile needs a C++ compiler")
+def test_compiled_learns_the_same_and_goes_on_without(tmp_path):
+    for name, compile in (("plain", False), ("compiled", True)):
+        train(ToyTask(norm=True), UTTERANCES, VALID, tmp_path / name, compile=compile, ema=0.9, **SETTINGS | dict(steps=10))
+    assert distance(tmp_path / "plain", tmp_path / "compiled") < 1e-3
+    assert "compiled" in log(tmp_path / "compiled") and "compiled" not in log(tmp_path / "plain")
+    for name in ("plain", "compiled"): train(ToyTask(norm=True), UTTERANCES, VALID, tmp_path / name, ema=0.9, **SETTINGS | dict(steps=12))
+    assert distance(tmp_path / "plain", tmp_path / "compiled") < 1e-3
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["tacotron2", "fastspeech2", "melgan"])
 def test_overhead_is_small(model):
     "Processor time of a step and of the same step of a bare loop, at the small preset."

@@ -59,7 +59,7 @@ from emotts_nb.data.filelist import (
 )
 from .match import Misfit, cepstra, misfits
 from ..text.hangul import UnknownCharacter
-from ..text.numbers import normalize
+from ..text.numbers import normalize, without_phones
 from ..text.symbols import text_to_ids
 
 # %% ../../nbs/31_data.doctor.ipynb #b5fc08b0
@@ -899,17 +899,19 @@ def check_text(entry: Entry) -> Iterator[Fault]:
     "What is wrong with one text; fills `entry.ids`."
     text = entry.row.text
     if len(text) > ENDLESS: yield entry.finding("endless_text", "text", len(text)); return
+    whole, text = text, without_phones(text)
     latin, hangul = len(re.findall("[A-Za-z]", text)), len(re.findall("[가-힣]", text))
     if text and not re.search(r"[^\W_]", text): yield entry.finding("no_words", "text", text); return
     if m := ISOLATED.search(text): yield entry.finding("isolated_jamo", "text", m[0], position=m.start() + 1)
     if m := MARKUP.search(text): yield entry.finding("markup", "text", m[0])
     if m := PICTURES.search(text): yield entry.finding("symbol", "text", m[0])
     if latin > hangul: yield entry.finding("language", "text", text)
-    try: entry.ids = text_to_ids(text)
+    try: entry.ids = text_to_ids(whole)
     except UnknownCharacter as e: yield entry.finding("unknown_character", "text", e.character, remedy=e)
-    except Exception as e: yield entry.finding("unreadable_text", "text", text, remedy=f"the text cannot be read ({e}): write it otherwise")
+    except Exception as e:
+        yield entry.finding("unreadable_text", "text", whole, remedy=f"the text cannot be read ({e}): write it otherwise")
     if len(text) > 300: yield entry.finding("long_text", "text", len(text))
-    if entry.ids and (why := spelled_as_spoken(normalize(text))): yield entry.finding("as_spoken", "text", why)
+    if entry.ids and (why := spelled_as_spoken(normalize(whole))): yield entry.finding("as_spoken", "text", why)
 
 
 def check_texts(entries: Sequence[Entry]) -> Iterator[Fault]:
@@ -918,7 +920,7 @@ def check_texts(entries: Sequence[Entry]) -> Iterator[Fault]:
     bare = [e for e in entries if e.row.text[-1] not in FINAL]
     if len(bare) <= 0.2 * len(entries):
         for e in bare: yield e.finding("punctuation", "text", e.row.text[-1])
-    mixed = [(e, m[0]) for e in entries if e.ids and not e.broken and (m := READ.search(plain(e.row.text)))]
+    mixed = [(e, m[0]) for e in entries if e.ids and not e.broken and (m := READ.search(plain(without_phones(e.row.text))))]
     for e, value in mixed if len(mixed) <= 0.06 * len(entries) else mixed[:1]:
         yield e.finding("needs_reading", "text", value, found=normalize(e.row.text))
     solid = [e for e in entries if len(re.sub("[^가-힣]", "", e.row.text)) >= 13 and " " not in e.row.text]

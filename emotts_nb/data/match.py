@@ -18,7 +18,7 @@ from scipy.fft import dct
 
 from ..core import named_rng
 from .alike import in_bands
-from ..text.symbols import EOS, SYMBOLS
+from ..text.symbols import ALL_SYMBOLS, EOS, N_SYMBOLS, TIMELESS
 
 # %% ../../nbs/38_data.match.ipynb #a286c075
 def _mel(hz): return 1127 * np.log(1 + np.asarray(hz) / 700)
@@ -59,7 +59,8 @@ def letters(
     "What a recording of a text must hold."
     found = [SILENCE]
     for i in ids:
-        if i != EOS and SYMBOLS[i] not in " .,?!~_": found.append(i)
+        if ALL_SYMBOLS[i] in TIMELESS: continue
+        if i != EOS and ALL_SYMBOLS[i] not in " .,?!~_": found.append(i)
         elif found[-1] != SILENCE: found.append(SILENCE)
     return np.array(found if found[-1] == SILENCE else [*found, SILENCE])
 
@@ -82,9 +83,10 @@ class Ear:
 def estimate(
     x: np.ndarray,  # (frames, features)
     label: np.ndarray,  # (frames,): which letter each is
+    n_symbols: int = N_SYMBOLS,
 ) -> Ear:
     "Mean and variance of each letter's frames; a letter's own variance counts half, that of all the other half."
-    n, those = np.bincount(label, minlength=len(SYMBOLS)), np.zeros((len(SYMBOLS), len(x)), np.float32)
+    n, those = np.bincount(label, minlength=n_symbols), np.zeros((n_symbols, len(x)), np.float32)
     those[label, np.arange(len(x))] = 1
     mean, square = (those @ v / np.maximum(n, 1)[:, None] for v in (x, x**2))
     variance, few = square - mean**2 + 0.03, (n < 20)[:, None]
@@ -165,7 +167,7 @@ def learn(
     x, widest = [features(outlines[i]) for i in chosen], max(len(texts[i]) for i in chosen)
     label = [by_ruler(f, texts[i]) for f, i in zip(x, chosen, strict=True)]
     for n in range(rounds):
-        ear = estimate(np.concatenate(x), np.concatenate(label))
+        ear = estimate(np.concatenate(x), np.concatenate(label), max(N_SYMBOLS, 1 + max(t.max() for t in texts)))
         if watch: watch(ear)
         if n == rounds - 1: return ear
         label = []

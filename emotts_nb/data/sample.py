@@ -7,9 +7,9 @@ Docs: https://emotts-nb.github.io/emotts_nb/data.sample.html.md"""
 # %% auto #0
 __all__ = ['SPEAK', 'INSTALL', 'VOICE', 'SPEAKER', 'WORDS_PER_MINUTE', 'SAMPLE_RATE', 'MANNERS', 'RATIOS', 'WANDER',
            'NEVER_NEGATIVE', 'FRAME', 'MARGIN', 'LEVEL', 'CEILING', 'RECIPE', 'KINDS', 'Sentence', 'read_sentences',
-           'generator_missing', 'espeak', 'espeak_spelling', 'Manner', 'draw_manner', 'Analysis', 'analyse', 'smooth',
-           'stretch', 'render', 'trim', 'set_level', 'make_utterance', 'plan_corpus', 'make_corpus', 'sample_path',
-           'read_alignment', 'letters', 'sample_sentences']
+           'espeak_library', 'generator_missing', 'espeak', 'espeak_spelling', 'Manner', 'draw_manner', 'Analysis',
+           'analyse', 'smooth', 'stretch', 'render', 'trim', 'set_level', 'make_utterance', 'plan_corpus',
+           'make_corpus', 'sample_path', 'read_alignment', 'letters', 'sample_sentences']
 
 # %% ../../nbs/33_data.sample.ipynb #b38d0057
 import json
@@ -89,7 +89,7 @@ SAMPLE_RATE = 22050
 
 
 @cache
-def _espeak() -> tuple[str, str]:
+def espeak_library() -> tuple[str, str]:
     "The espeak-ng library and its data folder (empty: the library knows)."
     try:
         import espeakng_loader
@@ -115,7 +115,7 @@ def _pyworld():
 def generator_missing() -> str | None:  # None: everything is there
     "What keeps this machine from making a corpus."
     try:
-        _espeak(), _pyworld()
+        espeak_library(), _pyworld()
     except EmottsError as e: return str(e)
 
 # %% ../../nbs/33_data.sample.ipynb #060d3f9c
@@ -123,7 +123,7 @@ def espeak(
     spoken: str,  # Hangul as spoken
 ) -> tuple[np.ndarray, list[tuple[float, str]], str]:  # Sound (samples,) at 22,050 Hz; (start in seconds, phone), `""` a pause; version
     "Let espeak-ng read one text in a fresh process: the second text in the same process would depend on the first."
-    request = json.dumps([*_espeak(), VOICE, WORDS_PER_MINUTE, spoken])
+    request = json.dumps([*espeak_library(), VOICE, WORDS_PER_MINUTE, spoken])
     done = subprocess.run([sys.executable, "-I", "-S", "-c", SPEAK], input=request.encode(), capture_output=True, check=False)
     if done.returncode: raise EmottsError(f"espeak-ng could not read {spoken!r}: {done.stderr.decode(errors='replace').strip()[-200:]}")
     head, sound = done.stdout.split(b"\n", 1)
@@ -362,7 +362,7 @@ def _read_records(path: Path) -> list[dict]:
 def _make_sentence(job) -> list[dict]:
     "All readings of one sentence (in a worker): keep those that are there and right, make the others."
     out, sentence, readings, seed, kind = job
-    spoken, library = pronounce(normalize(sentence.text)), _espeak()[0]
+    spoken, library = pronounce(normalize(sentence.text)), espeak_library()[0]
     listing = Path(out) / "alignment" / f"{sentence.id}.jsonl"
     old = {r["path"]: r for r in _read_records(listing)}
     records, reading = [], None

@@ -33,11 +33,11 @@ from ..audio.io import load_wav, wav_length
 from ..audio.mel import MelSpec
 from ..core import EMOTIONS, EmottsError, emotion_id, named_rng, named_seed, write_aside
 from ..data.features import FeatureCache, analyse, as_features
-from .align import Aligner, read_textgrid, textgrid_durations
+from .align import aligner_for, read_textgrid, textgrid_durations
 from .layers import dropout, keyed_randomness, length_mask, randn_like_keyed
 from .style import ReferenceEncoder
 from .tacotron2 import Inference
-from ..text.symbols import N_SYMBOLS, SYMBOLS, text_to_ids
+from ..text.symbols import ALL_SYMBOLS, N_SYMBOLS, text_to_ids
 
 # %% ../../nbs/55_models.fastspeech2.ipynb #66c4a7cf
 MANNER = ("pitch", "range", "final", "rate", "level", "tilt", "roughness", "voicing")
@@ -46,8 +46,8 @@ MANNER = ("pitch", "range", "final", "rate", "level", "tilt", "roughness", "voic
 @dataclass(frozen=True)
 class FastSpeech2Config:
     "Sizes of a `FastSpeech2`; the defaults are the preset `small`."
-    n_symbols: int = N_SYMBOLS
-    space: int = SYMBOLS.index(" ")  # the symbol that stands for the silence before a sentence
+    n_symbols: int = N_SYMBOLS  # `len(ALL_SYMBOLS)` for other languages than Korean
+    space: int = ALL_SYMBOLS.index(" ")  # the symbol that stands for the silence before a sentence
     n_mels: int = 80
     n_emotions: int = len(EMOTIONS)
     dim: int = 160
@@ -214,7 +214,7 @@ def rate_of(
     letter_frames: np.ndarray,  # Mean frames of each symbol (n_symbols,)
 ) -> float:  # ln
     "How fast something was said, against what its letters take on average."
-    letters = np.array([SYMBOLS[i] not in "_~ .,?!" for i in ids])
+    letters = np.array([ALL_SYMBOLS[i] not in "_~ .,?!" for i in ids])
     return float(np.log(letter_frames[ids[letters]].sum() / max(1, duration[1:][letters].sum()))) if letters.any() else 0.
 
 
@@ -238,8 +238,9 @@ def manner(
 # %% ../../nbs/55_models.fastspeech2.ipynb #4ef49519
 class VarianceReader:
     "Utterances as ids, mel, durations, pitch, energy and manner; kept in memory after the first time."
-    def __init__(self, spec: MelSpec, features: str | None = None, alignments: str | None = None, cache_mb: int = 3000):
-        self.spec, self.aligner, self.letter_frames = spec, Aligner(spec.n_mels), np.full(N_SYMBOLS, 7., np.float32)
+    def __init__(self, spec: MelSpec, features: str | None = None, alignments: str | None = None, cache_mb: int = 3000,
+                 n_symbols: int = N_SYMBOLS):
+        self.spec, self.aligner, self.letter_frames = spec, aligner_for(spec.n_mels, n_symbols), np.full(n_symbols, 7., np.float32)
         self.manner_mean, self.manner_std = np.zeros(len(MANNER), np.float32), np.ones(len(MANNER), np.float32)
         self.features, self.alignments = FeatureCache(features, spec) if features else None, Path(alignments) if alignments else None
         self.room, self.kept = cache_mb * 2**20, {}
@@ -259,7 +260,7 @@ class VarianceReader:
         except EmottsError as e: raise EmottsError(f"{path}: {e}") from None
 
     def _load(self, u):
-        ids, found = np.array(text_to_ids(u.text)), self.heard(u)
+        ids, found = np.array(text_to_ids(u.text, len(self.letter_frames))), self.heard(u)
         mel = found["mel"].astype(np.float16)  # always rounded, kept or not
         whole, voiced = mel.astype(np.float32), found["voiced"]
         duration, f0 = self.durations(u, whole, ids), contour(found["f0"])
@@ -595,7 +596,7 @@ class FastSpeech2Task:
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.recipe).items()}
         self.config = dict(preset=preset, model=config.to_dict(), recipe=plain, mel_spec=self.spec.to_dict(), seed=seed)
         if alignments: self.config["alignments"] = str(alignments)  # the cache of features changes no bit, so it is no part of the run
-        self.clip, self.reader = self.recipe.clip, VarianceReader(self.spec, features, alignments)
+        self.clip, self.reader = self.recipe.clip, VarianceReader(self.spec, features, alignments, n_symbols=config.n_symbols)
         self.aligner = copy.deepcopy(self.reader.aligner)
         for m in (self.model, self.aligner): m.register_load_state_dict_post_hook(lambda *_: self._tell_reader())
         self.adam = torch.optim.AdamW(self.model.parameters(), lr=self.recipe.learning_rate, betas=self.recipe.betas,
@@ -614,7 +615,7 @@ class FastSpeech2Task:
 
     def facts(self) -> dict:
         "What a resumed run must find unchanged."
-        return dict(symbols=list(SYMBOLS))
+        return dict(symbols=list(ALL_SYMBOLS[:self.model.config.n_symbols]))
 
     def modules(self): return {"model": self.model, "aligner": self.aligner}
     def optimizers(self): return {"adam": self.adam}
@@ -649,7 +650,7 @@ def prepare(self: FastSpeech2Task, train_utterances: Sequence):
     reader, model = self.reader, self.model
     mels, ids = [], []
     for u in _some(train_utterances, self.recipe.align_utterances, "align", self.config["seed"]):
-        try: mel, text = self.spec(load_wav(u.path, self.spec.sample_rate)[0]), text_to_ids(u.text)
+        try: mel, text = self.spec(load_wav(u.path, self.spec.sample_rate)[0]), text_to_ids(u.text, len(reader.letter_frames))
         except EmottsError: continue  # it will be reported when it is to be trained on
         mels.append(mel), ids.append(text)
     reader.aligner.fit(mels, ids, self.config["seed"])
@@ -659,7 +660,7 @@ def prepare(self: FastSpeech2Task, train_utterances: Sequence):
         try: samples.append(reader._load(u))
         except EmottsError: continue
     if not samples: raise EmottsError("no utterance can be aligned with its text: check the filelist with emotts doctor")
-    frames, times = np.zeros(N_SYMBOLS), np.zeros(N_SYMBOLS)
+    frames, times = np.zeros(len(reader.letter_frames)), np.zeros(len(reader.letter_frames))
     for s in samples: np.add.at(frames, s["text"], s["duration"][1:]), np.add.at(times, s["text"], 1)
     reader.letter_frames = np.where(times > 0, frames / np.maximum(times, 1), frames.sum() / times.sum()).astype(np.float32)
     def measured(s):

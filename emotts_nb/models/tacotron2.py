@@ -53,13 +53,13 @@ from emotts_nb.models.style import (
     kl_weight,
     prosody_figures,
 )
-from ..text.symbols import N_SYMBOLS, SYMBOLS, text_to_ids
+from ..text.symbols import ALL_SYMBOLS, N_SYMBOLS, text_to_ids
 
 # %% ../../nbs/52_models.tacotron2.ipynb #26145b24
 @dataclass(frozen=True)
 class Tacotron2Config:
     "Sizes and switches of a `Tacotron2`; the defaults are the preset `small`."
-    n_symbols: int = N_SYMBOLS
+    n_symbols: int = N_SYMBOLS  # `len(ALL_SYMBOLS)` for other languages than Korean
     n_mels: int = 80
     n_emotions: int = len(EMOTIONS)
     embedding_dim: int = 128
@@ -635,13 +635,14 @@ def part_weights(batch: dict, config: Tacotron2Config) -> dict[str, float]:
 # %% ../../nbs/52_models.tacotron2.ipynb #469654cf
 class MelReader:
     "Utterances as ids and mels, kept in memory as half precision after the first time."
-    def __init__(self, spec: MelSpec, reduction: int, prosody: bool = False, cache_mb: int = 2000, features: str | Path | None = None):
-        self.spec, self.reduction, self.silence, self.prosody = spec, reduction, float(spec.silence), prosody
+    def __init__(self, spec: MelSpec, reduction: int, prosody: bool = False, cache_mb: int = 2000, features: str | Path | None = None,
+                 n_symbols: int | None = None):
+        self.spec, self.reduction, self.silence, self.prosody, self.n_symbols = spec, reduction, float(spec.silence), prosody, n_symbols
         self.features = FeatureCache(features, spec) if features else None
         self.room, self.kept = cache_mb * 2**20, {}
 
     def _load(self, u):
-        ids, there = np.array(text_to_ids(u.text)), self.features is not None and u in self.features
+        ids, there = np.array(text_to_ids(u.text, self.n_symbols)), self.features is not None and u in self.features
         wav = None if there and not self.prosody else load_wav(u.path, self.spec.sample_rate)[0]
         mel = (self.features.get(u)["mel"] if there else self.spec(wav)).astype(np.float16)  # always rounded, kept or not
         return ids, mel, prosody_figures(wav, self.spec.sample_rate, mel, len(ids)) if self.prosody else None
@@ -692,7 +693,8 @@ class Tacotron2Task:
             self.model = self.model_class(config)
         plain = _json(asdict(self.recipe))
         self.config = dict(preset=preset, model=config.to_dict(), recipe=plain, mel_spec=self.spec.to_dict(), seed=seed)
-        self.clip, self.reader = self.recipe.clip, MelReader(self.spec, config.reduction, config.prosody, features=features)
+        self.reader = MelReader(self.spec, config.reduction, config.prosody, features=features, n_symbols=config.n_symbols)
+        self.clip = self.recipe.clip
         self.adam = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], lr=self.recipe.learning_rate,
                                       betas=self.recipe.betas, weight_decay=self.recipe.weight_decay, fused=True)
 
@@ -703,7 +705,7 @@ class Tacotron2Task:
 
     def facts(self):
         "What a checkpoint must agree on: the symbols."
-        return dict(symbols=list(SYMBOLS))
+        return dict(symbols=list(ALL_SYMBOLS[:self.model.config.n_symbols]))
 
     def modules(self): return {"model": self.model}
     def optimizers(self): return {"adam": self.adam}

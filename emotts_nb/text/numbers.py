@@ -8,18 +8,19 @@ Docs: https://emotts-nb.github.io/emotts_nb/text.numbers.html.md"""
 __all__ = ['NATIVE', 'SINO', 'JOINED', 'COUNTERS', 'TAIL', 'UP_TO', 'RULES', 'DIGITS', 'LATIN', 'MARKS', 'HALVES', 'GLUE',
            'UNITS', 'LETTERS', 'HISTORIC', 'ENGLISH_DIGITS', 'SIGNS', 'GREEK', 'PAUSES', 'MONEY', 'SLANG', 'sino',
            'native', 'digits', 'number', 'is_native', 'counted', 'Step', 'Rule', 'rules_for', 'rule', 'before', 'after',
-           'has_coda', 'fold_one', 'fold', 'normalize_trace', 'normalize', 'find_counter', 'find_unit', 'value',
-           'quantity', 'spoken', 'read_quantity', 'read_version', 'read_list', 'read_pair', 'read_line_up', 'between',
-           'read_range', 'read_neighbours', 'read_fraction', 'read_nth', 'read_quarter', 'read_ratio', 'clock',
-           'read_clock', 'read_record', 'read_duration', 'read_ampm', 'read_verse', 'date', 'read_date', 'read_month',
-           'read_day', 'read_days', 'read_weekday', 'read_historic', 'read_name', 'read_virus', 'read_season',
-           'read_code', 'read_number_of', 'read_plate', 'read_phone', 'read_emergency', 'lexicon', 'spell', 'look_up',
-           'latin', 'read_latin', 'read_letter_digit', 'read_initials', 'read_listed', 'address', 'read_mail',
-           'read_web', 'read_file', 'read_extension', 'read_abbreviation', 'read_page', 'read_countdown',
-           'read_before_clock', 'read_unit', 'read_sign', 'read_greek', 'read_pause', 'read_dots', 'read_line',
-           'scaled', 'read_money', 'read_minus', 'read_negative', 'read_plus', 'read_equals', 'read_sale', 'read_times',
-           'read_comparison', 'read_power', 'read_degree', 'read_angle', 'read_about', 'read_tilde', 'read_mark',
-           'read_hash', 'read_company', 'read_face', 'read_jamo', 'hanja_readings', 'read_hanja', 'read_gloss']
+           'has_coda', 'fold_one', 'fold', 'without_phones', 'normalize_trace', 'normalize', 'find_counter',
+           'find_unit', 'value', 'quantity', 'spoken', 'read_quantity', 'read_version', 'read_list', 'read_pair',
+           'read_line_up', 'between', 'read_range', 'read_neighbours', 'read_fraction', 'read_nth', 'read_quarter',
+           'read_ratio', 'clock', 'read_clock', 'read_record', 'read_duration', 'read_ampm', 'read_verse', 'date',
+           'read_date', 'read_month', 'read_day', 'read_days', 'read_weekday', 'read_historic', 'read_name',
+           'read_virus', 'read_season', 'read_code', 'read_number_of', 'read_plate', 'read_phone', 'read_emergency',
+           'lexicon', 'spell', 'look_up', 'latin', 'read_latin', 'read_letter_digit', 'read_initials', 'read_listed',
+           'address', 'read_mail', 'read_web', 'read_file', 'read_extension', 'read_abbreviation', 'read_page',
+           'read_countdown', 'read_before_clock', 'read_unit', 'read_sign', 'read_greek', 'read_pause', 'read_dots',
+           'read_line', 'scaled', 'read_money', 'read_minus', 'read_negative', 'read_plus', 'read_equals', 'read_sale',
+           'read_times', 'read_comparison', 'read_power', 'read_degree', 'read_angle', 'read_about', 'read_tilde',
+           'read_mark', 'read_hash', 'read_company', 'read_face', 'read_jamo', 'hanja_readings', 'read_hanja',
+           'read_gloss']
 
 # %% ../../nbs/11_text.numbers.ipynb #b694e282
 import re
@@ -352,20 +353,44 @@ def _close_up(out: list[str], words: str, said: str) -> str:
     if out: out[-1] = out[-1].rstrip()
     return words[1:] if words[1] != "은" or has_coda(said) else "는" + words[2:]
 
+# %% ../../nbs/11_text.numbers.ipynb #5ab22732
+_PHONES = re.compile(r"\[\[((?=[^\[\]]*[^\W\d_])[^가-힣\[\]]*)\]\]")
+
+
+def without_phones(text: str) -> str:
+    "A text with a syllable for each `[[…]]` of phones: for rules about spelling."
+    return _PHONES.sub("가", text)
+
+
+def _around_phones(text: str, steps: list[Step] | None) -> str:
+    "`_read`, but for phones in their brackets."
+    if "[[" not in text: return _read(text, steps)
+    out, end = [], 0
+    for m in (*_PHONES.finditer(text := nfc(text)), None):
+        plain, own = text[end:m.start() if m else len(text)], None if steps is None else []
+        try: said = _read(plain, own)
+        except UnknownCharacter as e: raise UnknownCharacter(e.character, end + e.position, text) from None
+        before = re.match(r"[\s.,?!]*", plain)[0] if end else ""  # `_read` drops marks at the beginning
+        out += [re.sub(r"\s", " ", before), said, " " if plain[-1:].isspace() else ""]
+        if m: out.append(re.sub("[^ .,?!]+", r"[[\g<0>]]", m[1]))
+        if steps is not None: steps += [s._replace(position=end + s.position) for s in own]
+        end = m.end() if m else end
+    return _MARKS.sub(_tidy, "".join(out)).strip(" ").lstrip(".,?! ")
+
 # %% ../../nbs/11_text.numbers.ipynb #7900a966
 def normalize_trace(
     text: str,  # Anything that people write
 ) -> tuple[str, list[Step]]:  # As `normalize`, and what was done
     "`normalize`, with the rules that made it."
     steps = []
-    return _read(text, steps), steps
+    return _around_phones(text, steps), steps
 
 
 def normalize(
-    text: str,  # Anything that people write
-) -> str:  # Hangul, space and . , ? ! only; composed; `""` when nothing can be said
+    text: str,  # Anything that people write; phones of another language in `[[ ]]` stay
+) -> str:  # Hangul, space and . , ? ! only (and phones); composed; `""` when nothing can be said
     "Text as it is said: numbers, units, signs and foreign letters in hangul; raises `UnknownCharacter` for what cannot be read."
-    return _read(text, None)
+    return _around_phones(text, None)
 
 # %% ../../nbs/11_text.numbers.ipynb #3d7abc38
 _LENGTH = {c[0]: len(c) for c in sorted(COUNTERS, key=len)}  # first syllable → length of its longest counter

@@ -237,8 +237,8 @@ def warm_start(
 
 # %% ../../nbs/45_training.state.ipynb #147e95b7
 def read_source(path: str | Path) -> tuple[dict[str, dict], list[str]]:  # weights by module, symbols
-    "The weights (averaged ones if there are) of a run folder, a checkpoint file or a voice."
-    path, remedy = Path(path), "give a run folder, a checkpoint file or a voice"
+    "The weights (averaged ones if there are) of a run folder, a checkpoint file, a voice or a vocoder file."
+    path, remedy = Path(path), "give a run folder, a checkpoint file, a voice or a vocoder"
     if path.suffix == ".safetensors": return _read_voice(path, remedy)
     if path.is_dir():
         found = CheckpointStore(path / "checkpoints").load_newest() if (path / "checkpoints").is_dir() else None
@@ -252,11 +252,15 @@ def read_source(path: str | Path) -> tuple[dict[str, dict], list[str]]:  # weigh
 
 
 def _read_voice(path, remedy):
-    "A voice's acoustic model, and the symbols in its header."
+    "The acoustic model and the vocoder of a voice, or a vocoder alone, and the symbols in the header."
     try:
         with safe_open(path, "pt") as f:
             header = json.loads((f.metadata() or {}).get("emotts", "{}"))
-            weights = {k.removeprefix("acoustic."): f.get_tensor(k).float() for k in f.keys() if k.startswith("acoustic.")}
+            tensors = {k: f.get_tensor(k) for k in f.keys()}
     except (OSError, SafetensorError, ValueError) as e: raise EmottsError(f"{path} is not a voice that can be read: {remedy}") from e
-    if not weights: raise EmottsError(f"{path} holds no acoustic model: {remedy}")
-    return {"model": weights}, header.get("symbols", [])
+    if "symbols" not in header: tensors = {f"vocoder.{k}": v for k, v in tensors.items()} if "vocoder" in header else {}
+    found = {"model": {}, "vocoder": {}}
+    for name, kind in (("acoustic.", "model"), ("vocoder.", "vocoder")):
+        found[kind] = {k.removeprefix(name): v.float() if v.is_floating_point() else v for k, v in tensors.items() if k.startswith(name)}
+    if not any(found.values()): raise EmottsError(f"{path} holds neither an acoustic model nor a vocoder: {remedy}")
+    return {kind: weights for kind, weights in found.items() if weights}, header.get("symbols", [])

@@ -378,6 +378,13 @@ def start(self: Run, init_from=None):
     self.log(f"resumed at step {self.step}" if found else f"new run: {len(self.train_utterances)} utterances, {self.steps} steps")
     if self.main: self.store.catch_up()
 
+# %% ../../nbs/40_training.trainer.ipynb #9e849890
+@patch
+def fuse(self: Run):
+    "Let torch.compile fuse what each module does; shapes may change from batch to batch."
+    for module in self.task.modules().values(): module.compile(dynamic=True)
+    self.log("compiled: the first batches take minutes")
+
 # %% ../../nbs/40_training.trainer.ipynb #06fca2e1
 @patch
 def tell_mirror_faults(self: Run):
@@ -540,6 +547,7 @@ def train(
     device: str | None = None,  # "cpu", or None: what Accelerate finds
     threads: int | None = None,  # For torch on the CPU; None: as it is
     init_from: str | Path | None = None,  # A run folder or checkpoint whose weights a new run begins with, as far as they fit
+    compile: bool = False,  # Let torch.compile fuse the model's operations: minutes at the beginning, for long runs on a GPU
     stop_at: float | None = None,  # Unix time (seconds) at which the session ends: stop and save before
     start_method: str | None = None,  # Of worker processes: "fork", "spawn" or None
     progress: bool = True,  # Show a bar?
@@ -564,6 +572,7 @@ def train(
                   mixed_precision=mixed_precision, log=diary.log)
         if memory and not frame_limit: run.plan_ahead(memory)
         run.start(init_from)
+        if compile: run.fuse()
         if diary.active: describe(run, settings, command)
         reason = None
         while reason is None:
