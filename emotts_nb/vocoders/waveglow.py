@@ -11,7 +11,7 @@ __all__ = ['PRESETS', 'LAYOUTS', 'WaveGlowSizes', 'WN', 'WaveGlow', 'rotation', 
 
 # %% ../../nbs/65_vocoders.waveglow.ipynb #0a00f123
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..audio.mel import MelSpec
 from ..core import EmottsError
-from .layers import Conv1d, Generator, Layout, gated, laid, lying, norm_of, parts_of
+from .layers import Conv1d, Conv3, Generator, Layout, gated, laid, lying, norm_of, parts_of
 
 # %% ../../nbs/65_vocoders.waveglow.ipynb #9db79dd7
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ class WN(nn.Module):
     def __init__(self, half: int, n_cond: int, s: WaveGlowSizes):
         super().__init__()
         c, n = s.channels, s.layers
-        def inner(d): return Conv1d(c, 2 * c, s.kernel, dilation=d, padding=d * (s.kernel - 1) // 2, norm=s.norm)
+        def inner(d):
+            if s.kernel == 3: return Conv3(c, 2 * c, d, norm=s.norm)
+            return Conv1d(c, 2 * c, s.kernel, dilation=d, padding=d * (s.kernel - 1) // 2, norm=s.norm)
         self.in_layers = nn.ModuleList(inner(2**i) for i in range(n))
         self.res_skip_layers = nn.ModuleList(Conv1d(c, 2 * c if i < n - 1 else c, 1, norm=s.norm) for i in range(n))
         self.start, self.end = Conv1d(half, c, 1, norm=s.norm), nn.Conv1d(c, 2 * half, 1)
@@ -65,24 +67,28 @@ class WN(nn.Module):
         "All convolutions."
         return [self.start, *self.in_layers, self.cond_layer, *self.res_skip_layers, self.end]
 
-    def conditioned(self, cond: Tensor) -> Iterator[Callable]:  # (batch, n_cond, time)
-        "For each layer a function: x → the inner convolution and what the mel has to say; for one sound, product and sum are one step."
-        n, layer = len(self.in_layers), self.cond_layer
-        if not lying(cond) or len(cond) > 1:
-            for inner, c in zip(self.in_layers, layer(cond).chunk(n, 1), strict=True): yield lambda x, inner=inner, c=c: inner(x).add_(c)
-            return
-        for inner, w, b in zip(self.in_layers, layer.kernel()[..., 0].chunk(n), layer.bias.chunk(n), strict=True):
-            yield lambda x, inner=inner, w=w, b=b: inner(x, b).mT[0].addmm_(cond.mT[0], w.mT).mT[None]
-
     def forward(self, x: Tensor, cond: Tensor) -> Tensor:  # (batch, half, time), (batch, n_cond, time) → (batch, 2 half, time)
         "Shift first, log-scale second."
-        x, skips = self.start(x), 0
-        for inner, res_skip in zip(self.conditioned(cond), self.res_skip_layers, strict=True):
-            out = res_skip(gated(inner(x)))
+        if lying(cond) and len(cond) == 1: return self.aloud(x, cond)
+        x, skips, said = self.start(x), 0, self.cond_layer(cond).chunk(len(self.in_layers), 1)
+        for inner, res_skip, c in zip(self.in_layers, self.res_skip_layers, said, strict=True):
+            out = res_skip(gated(inner(x) + c))
             if out.shape[1] == x.shape[1]: return self.end(skips + out)
             on, skip = out.chunk(2, 1)
             x = x + on
             skips += skip
+
+    def aloud(self, x: Tensor, cond: Tensor) -> Tensor:  # (1, half, time), (1, n_cond, time) → (1, 2 half, time)
+        "`forward` for one sound without gradients: every sum is made by the product before it. In here time comes first."
+        x, cond, n = self.start(x).mT[0], cond.mT[0], len(self.in_layers)
+        c, skips = x.shape[1], x.new_zeros(x.shape)
+        said = zip(self.cond_layer.kernel()[..., 0].chunk(n), self.cond_layer.bias.chunk(n), strict=True)
+        for inner, res_skip, (w, b) in zip(self.in_layers, self.res_skip_layers, said, strict=True):
+            gates = inner(x.mT[None]).mT[0].add_(b).addmm_(cond, w.mT)
+            z, w, b = gated(gates.mT[None]).mT[0], res_skip.kernel()[..., 0], res_skip.bias
+            if len(w) > c: x.add_(b[:c]).addmm_(z, w[:c].mT)
+            skips.add_(b[-c:]).addmm_(z, w[-c:].mT)
+        return self.end(skips.mT[None])
 
 # %% ../../nbs/65_vocoders.waveglow.ipynb #4d3f5079
 class WaveGlow(Generator):
