@@ -53,7 +53,8 @@ def seed_everything(seed: int):
 class Task(Protocol):
     """What the trainer drives: one per model. A task may also have `reader` (a light object with `sample` and `collate`, sent to workers
     instead of the task), `facts()` (what a resume must find unchanged besides `config`; by default the symbols), `prepared` (beginnings of
-    the names of tensors, such as `model.mel_mean`, that a warm start leaves as `prepare` made them from the new data),
+    the names of tensors, such as `model.mel_mean`, that a warm start leaves as `prepare` made them from the new data), `growing` (of
+    those whose first rows mean the same however many there are),
     `observe(row, step)` (hears after each step what the batch cost; what it remembers is a buffer in `modules()`), and, for
     adversarial models, `phases`: `{name: [optimizers]}`, in order; then `loss(batch, step, phase)`."""
     name: str
@@ -216,6 +217,7 @@ def warm_start(
     symbols: Sequence[str] = (),  # Our symbol table …
     source_symbols: Sequence[str] = (),  # … and the source's
     prepared: tuple[str, ...] = (),  # Beginnings of the names of tensors that stay, because they describe the new data
+    growing: tuple[str, ...] = (),  # Beginnings of the names of tensors whose first rows mean the same however many there are
 ) -> list[str]:  # One line a tensor: what was loaded, what was not and why
     "Copy the weights that fit into `modules`, in place."
     symbols, theirs_of, report = list(symbols), {s: i for i, s in enumerate(source_symbols)}, []
@@ -230,6 +232,10 @@ def warm_start(
             elif a_row_each and ours.shape[1:] == old.shape[1:] and symbols != list(source_symbols):
                 for i, j in common: ours[i] = old[j].to(ours)
                 report.append(f"{m}.{name}: loaded for {len(common)} of {len(symbols)} symbols")
+            elif f"{m}.{name}".startswith(growing) and len(ours) != len(old) and ours.shape[1:] == old.shape[1:]:
+                n = min(len(ours), len(old))
+                ours[:n] = old[:n].to(ours)
+                report.append(f"{m}.{name}: loaded, the first {n} of {len(old)} rows for {len(ours)}")
             elif ours.shape != old.shape: report.append(f"{m}.{name}: kept, {tuple(old.shape)} does not fit {tuple(ours.shape)}")
             else: ours.copy_(old); report.append(f"{m}.{name}: loaded")
         report += [f"{m}.{name}: in the source only" for name in rest]

@@ -346,7 +346,8 @@ def finish(self: Run):
 def begin_from(self: Run, path: str | Path):
     "Take over another run's weights; the log and `warm_start.txt` tell which."
     weights, symbols = read_source(path)
-    report = warm_start(self.modules, weights, self.about["facts"].get("symbols", []), symbols, getattr(self.task, "prepared", ()))
+    report = warm_start(self.modules, weights, self.about["facts"].get("symbols", []), symbols, getattr(self.task, "prepared", ()),
+                        getattr(self.task, "growing", ()))
     loaded = sum(": loaded" in line for line in report)
     if not loaded: raise EmottsError(f"{path}: none of its tensors fits this model: choose another source")
     told = f"warm start from {path}: {loaded} of {len(report)} tensors"
