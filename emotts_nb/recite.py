@@ -106,9 +106,9 @@ def timings(
         named = letters_of(spoken)
         letters = [Span(name, float(a), float(b)) for (name, _), a, b in zip(named, [start, *ends[:-1]], ends, strict=True)]
         words = []
-        for word in re.finditer("[가-힣]+", spoken):
+        for word in re.finditer(r"(?:[가-힣]|\[\[[^\[\]]*\]\])+", spoken):
             own = [s for s, (_, k) in zip(letters, named, strict=True) if word.start() <= k < word.end()]
-            words.append(Span(word[0], own[0].start, own[-1].end))
+            words.append(Span(word[0].replace("[[", "").replace("]]", ""), own[0].start, own[-1].end))
         said.append(Sentence(spoken, words, letters, speech.stopped[i] and speech.readings[i].good))
         start = float(ends[-1]) + pause * frame
     return said

@@ -7,7 +7,7 @@ Docs: https://emotts-nb.github.io/emotts_nb/synthesis.html.md"""
 # %% auto #0
 __all__ = ['FORMAT', 'MODELS', 'SHIPPED', 'PAUSE', 'RANGES', 'TOLD', 'split_sentences', 'shorten', 'write_voice', 'read_voice',
            'save_voice', 'acoustic_model', 'voice_path', 'part', 'Voice', 'stretch', 'Speech', 'within_range', 'joined',
-           'loud_frames', 'curve', 'export_voice', 'update_card', 'attach_vocoder']
+           'shared_out', 'loud_frames', 'curve', 'export_voice', 'update_card', 'attach_vocoder']
 
 # %% ../nbs/70_synthesis.ipynb #fbb53c18
 import csv
@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ from .models.fastspeech2 import MANNER, rate_of
 from .models.tacotron2 import Reading, reading
 from .text.numbers import normalize
 from .text.pronounce import pronounce
-from .text.symbols import ALL_SYMBOLS, to_ids
+from .text.symbols import ALL_SYMBOLS, PAD, to_ids
 from .vocoders.base import Vocoder, build, check_mel, describe, half, load_half, read_vocoder
 
 # %% ../nbs/70_synthesis.ipynb #6d8f477d
@@ -87,17 +88,19 @@ def read_voice(path: str | Path) -> tuple[dict, dict]:  # (header, tensors)
 def save_voice(
     path: str | Path,  # The file to write
     task,  # What was trained: a `Tacotron2Task` or `FastSpeech2Task`
-    emotions: dict,  # Emotion → (mean, standard deviation) of its latents, each (z_dim,)
+    emotions: dict,  # Emotion → (mean (z_dim,), covariance (z_dim, z_dim)) of its latents
     card: dict,  # What it was trained on, steps, figures
 ):
     "Write the voice of a trained task."
-    header = dict(format=FORMAT, model=task.name, config=task.model.config.to_dict(), symbols=task.facts()["symbols"],
+    header = dict(format=FORMAT, made_by=f"emotts_nb {version('emotts_nb')}", model=task.name,
+                  config=task.model.config.to_dict(), symbols=task.facts()["symbols"],
                   mel_spec=task.spec.to_dict(), emotions=list(emotions), vocoder="griffin_lim", card=card)
     named = {"acoustic" if name == "model" else name: module for name, module in task.modules().items()}  # also an aligner
     state = {f"{name}.{k}": v.detach().cpu() for name, module in named.items() for k, v in module.state_dict().items()}
     tensors = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
-    for i, name in enumerate(("mean", "std")):
-        tensors[f"emotion.{name}"] = torch.stack([torch.as_tensor(pair[i], dtype=torch.float32) for pair in emotions.values()])
+    mean, covariance = (torch.stack([torch.as_tensor(pair[i], dtype=torch.float32) for pair in emotions.values()]) for i in (0, 1))
+    spread = covariance.diagonal(dim1=1, dim2=2).sqrt()
+    tensors |= {"emotion.mean": mean, "emotion.std": spread, "emotion.covariance": covariance}
     write_voice(path, header, tensors)
 
 # %% ../nbs/70_synthesis.ipynb #0a12284b
@@ -146,6 +149,8 @@ class Voice:
             self.aligner.load_state_dict(learned)
         self.emotions = dict(zip(header["emotions"], tensors["emotion.mean"], strict=True))
         self.spreads = dict(zip(header["emotions"], tensors["emotion.std"], strict=True))
+        covariance = tensors.get("emotion.covariance")  # None: the first voices have spreads only
+        self.covariances = None if covariance is None else dict(zip(header["emotions"], covariance, strict=True))
         self.index = {s: i for i, s in enumerate(self.symbols)}
         n = self.mel_spec.n_mels
         self.gain = tensors.get("mel.gain", torch.ones(n)).numpy()[:, None]  # (n_mels, 1), see `calibrate`
@@ -252,23 +257,39 @@ def stretch(
 @patch
 @torch.inference_mode()
 def read(self: Voice, sentence: str, z: torch.Tensor, seed: int, tries: int, **controls):  # (mel, alignment, Reading, stopped, f0)
-    "Decode one sentence as spoken; one that goes wrong is read again, at most `tries` times, and the best reading kept."
-    ids = torch.tensor([self.ids(sentence)], device=self.device)  # (1, tokens)
-    length, best, most = torch.tensor([ids.shape[1]], device=self.device), None, ()
+    "Decode one sentence as spoken, as `read_together` does."
+    return self.read_together([sentence], z, seed, tries, **controls)[0]
+
+
+@patch
+@torch.inference_mode()
+def read_together(self: Voice, sentences: list[str], z: torch.Tensor, seed: int, tries: int, **controls) -> list[tuple]:
+    "Decode sentences as spoken, all at once; those that go wrong are read again, at most `tries` times, and the best readings kept."
+    ids = [torch.tensor(self.ids(s)) for s in sentences]
     for name, value in controls.items():
-        if isinstance(value, torch.Tensor) and value.shape != ids.shape:
+        if isinstance(value, torch.Tensor) and value.shape != (1, len(ids[0])):
             names = " ".join(self.symbols[i] for i in ids[0])
-            raise EmottsError(f"{name} has {value.shape[1]} numbers for {ids.shape[1]} letters ({names}): give one for each, or one")
+            raise EmottsError(f"{name} has {value.shape[1]} numbers for {len(ids[0])} letters ({names}): give one for each, or one")
+    best, most, todo = [None] * len(ids), [()] * len(ids), [*range(len(ids))]
     for i in range(tries):
-        out = self.model.infer(ids, length, z[None].to(self.device), seed=seed + i, **controls)
-        frames, alignment = int(out.mel_length[0]), out.alignment[0].cpu().numpy()
-        judged, stopped = reading(alignment), bool(out.stopped[0])
-        if (worth := (stopped and judged.good, stopped, judged.coverage)) > most:
-            f0 = out.f0[0, :frames].cpu().numpy() if hasattr(out, "f0") else None  # where the model decides it
-            best, most = (out.mel_post[0, :, :frames].cpu().numpy(), alignment, judged, stopped, f0), worth
-        if worth[0] or controls: break  # where there are controls there is no chance
-    mel, *rest = best
-    return np.maximum(mel * self.gain + self.shift, self.mel_spec.silence), *rest
+        length = torch.tensor([len(ids[k]) for k in todo], device=self.device)
+        text = torch.nn.utils.rnn.pad_sequence([ids[k] for k in todo], batch_first=True, padding_value=PAD).to(self.device)
+        out = self.model.infer(text, length, z.to(self.device).expand(len(todo), -1), seed=seed + i, **controls)
+        for row, k in enumerate(todo):
+            read = _row(out, row, len(ids[k]))
+            worth = read[3] and read[2].good, read[3], read[2].coverage
+            if worth > most[k]: best[k], most[k] = read, worth
+        todo = [k for k in todo if not most[k][0]]
+        if controls or not todo: break  # where there are controls there is no chance
+    return [(np.maximum(mel * self.gain + self.shift, self.mel_spec.silence), *rest) for mel, *rest in best]
+
+
+def _row(out, row: int, tokens: int):
+    "One sentence of a batch: mel (n_mels, frames), alignment (steps, tokens), how it was read, whether it ended by itself, F0 if decided."
+    frames, (steps, _), whole = int(out.mel_length[row]), out.alignment.shape[1:], out.mel_post.shape[2]
+    alignment = out.alignment[row, :round(frames * steps / whole), :tokens].cpu().numpy()
+    f0 = out.f0[row, :frames].cpu().numpy() if hasattr(out, "f0") else None
+    return out.mel_post[row, :, :frames].cpu().numpy(), alignment, reading(alignment), bool(out.stopped[row]), f0
 
 # %% ../nbs/70_synthesis.ipynb #e24dd5a0
 @patch
@@ -343,15 +364,19 @@ def checked(self: Voice, z: torch.Tensor) -> torch.Tensor:  # (z_dim,), the same
     "A style by hand; raises `EmottsError` if it is none of this voice's."
     size = next(iter(self.emotions.values())).shape
     if z.shape != size or not z.isfinite().all():
-        raise EmottsError(f"a style of this voice is {size[0]} finite numbers, this one has the shape {tuple(z.shape)}: see Voice.mean")
+        what = f"this one has the shape {tuple(z.shape)}" if z.shape != size else "some of these are none"
+        raise EmottsError(f"a style of this voice is {size[0]} finite numbers, {what}: see Voice.mean")
     return z
 
 
 @patch
 def varied(self: Voice, z: torch.Tensor, emotion: str | int, amount: float, seed: int) -> torch.Tensor:  # (z_dim,)
-    "A style drawn from around `z`, `amount` times as widely as the emotion's recordings are spread."
-    noise = named_rng("variation", seed).standard_normal(len(z)).astype(np.float32)
-    return z + amount * self.spreads[EMOTIONS[emotion_id(emotion)]] * torch.from_numpy(noise)
+    "A style drawn from around `z`, `amount` times as widely as the emotion's recordings are spread, and in the same directions."
+    noise = torch.from_numpy(named_rng("variation", seed).standard_normal(len(z)).astype(np.float32))
+    name = EMOTIONS[emotion_id(emotion)]
+    if self.covariances is None: return z + amount * self.spreads[name] * noise
+    variance, axes = torch.linalg.eigh(self.covariances[name])
+    return z + amount * (axes * variance.clamp(min=0).sqrt()) @ noise
 
 
 def joined(parts: list[np.ndarray], pause: np.ndarray) -> np.ndarray:  # (…, frames) each
@@ -361,8 +386,10 @@ def joined(parts: list[np.ndarray], pause: np.ndarray) -> np.ndarray:  # (…, f
 
 @patch
 def read_all(self: Voice, text, emotion="neutral", intensity=1.0, like=None, like_text=None, mix=None, speed=1.0, seed=0, tries=4,
-             pitch=0.0, energy=0.0, variation=0.0, z=None, lexicon=None) -> Iterator[tuple]:
+             pitch=0.0, energy=0.0, variation=0.0, z=None, lexicon=None, batch=1) -> Iterator[tuple]:
     "Check what is asked (the options are those of `speak`), then read sentence after sentence: each as spoken, and what `read` gives."
+    if not isinstance(text, str): raise EmottsError(f"a text is a str, this is {type(text).__name__}: {text!r}")
+    if batch < 1: raise EmottsError(f"batch {batch} is out of range: at least one sentence is decoded at a time")
     told = self.controls(speed=speed, pitch=pitch, energy=energy)
     for name, number in (("intensity", intensity), ("variation", variation)):
         if not 0 <= number <= 3: raise EmottsError(f"{name} {number} is out of range: choose 0 to 3")
@@ -371,13 +398,31 @@ def read_all(self: Voice, text, emotion="neutral", intensity=1.0, like=None, lik
     z = self.latent(emotion, intensity, like, mix, like_text) if z is None else self.checked(z)
     if variation: z = self.varied(z, emotion, variation, seed)
     if not told: z = self.steered(z, pitch, energy)
+    each = shared_out(told, [len(self.ids(s)) for s in sentences])
+    if any(isinstance(value, torch.Tensor) for value in told.values()): batch = 1
 
-    def each():
-        for s in sentences:
-            mel, *rest = self.read(s, z, seed, tries, **told)
-            yield s, mel if told else stretch(mel, speed), *rest
+    def readings():
+        for i in range(0, len(sentences), batch):
+            some = sentences[i:i + batch]
+            for s, (mel, *rest) in zip(some, self.read_together(some, z, seed, tries, **each[i]), strict=True):
+                yield s, mel if told else stretch(mel, speed), *rest
 
-    return each()
+    return readings()
+
+
+def shared_out(
+    told: dict,  # Controls: numbers, or tensors (1, letters)
+    letters: list[int],  # Of each sentence
+) -> list[dict]:  # For each sentence
+    "Controls for single letters, cut where a sentence ends and the next begins."
+    each, ends = [dict(told) for _ in letters], np.cumsum([0, *letters])
+    for name, value in told.items():
+        if not isinstance(value, torch.Tensor) or len(letters) == 1: continue
+        if value.shape[1] != ends[-1]:
+            there = f"{' + '.join(map(str, letters))} letters of {len(letters)} sentences"
+            raise EmottsError(f"{name} has {value.shape[1]} numbers for {there}: give one for each, or one")
+        for i in range(len(letters)): each[i][name] = value[:, ends[i]:ends[i + 1]]
+    return each
 
 
 @patch
@@ -398,9 +443,11 @@ def speak(
     variation: float = 0.0,  # 0: the emotion's mean; 1: a draw, as different as two recordings of the emotion are
     z: torch.Tensor | None = None,  # The style itself, (z_dim,), such as token weights by hand, instead of `emotion`, `like`, `mix`
     lexicon=None,  # Readings of your own for `pronounce`: a file, a dict or a `Lexicon`
+    batch: int = 1,  # Sentences that are decoded at once: a long text is ready sooner, and needs more memory
 ) -> Speech:
     "Say `text`; raises `EmottsError` for a text, emotion, file or number that cannot be used."
-    rows = self.read_all(text, emotion, intensity, like, like_text, mix, speed, seed, tries, pitch, energy, variation, z, lexicon)
+    rows = self.read_all(text, emotion, intensity, like, like_text, mix, speed, seed, tries, pitch, energy, variation, z, lexicon,
+                         batch)
     sentences, mels, alignments, readings, stopped, f0s = map(list, zip(*rows, strict=True))
     spec, n = self.mel_spec, round(PAUSE * self.mel_spec.sample_rate / self.mel_spec.hop_length)
     wavs = [self.sound(m, vocoder, f) for m, f in zip(mels, f0s, strict=True)]  # each alone: memory does not grow with the text

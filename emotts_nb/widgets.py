@@ -7,7 +7,7 @@ Docs: https://emotts-nb.github.io/emotts_nb/widgets.html.md"""
 # %% auto #0
 __all__ = ['WORDS', 'LANGUAGES', 'COLOURS', 'LONGEST', 'HEAVIEST', 'WIDEST', 'word', 'emotion_word', 'Refusal', 'in_words',
            'Settings', 'can_steer', 'StyleMap', 'blend', 'draw_map', 'pixels', 'png', 'portrait', 'uploaded',
-           'check_sound', 'reference', 'Panel', 'still']
+           'check_sound', 'reference', 'Panel', 'still', 'told_effect', 'StyleSliders']
 
 # %% ../nbs/75_widgets.ipynb #d07b56ce
 import base64
@@ -36,7 +36,7 @@ WORDS = dict(
     keep=("A로 남겨 두고 비교", "Keep as A to compare"), save=("저장", "Save"),
     language=("English", "한국어"), busy=("말하는 중…", "speaking…"), saved=("저장했습니다", "saved"),
     unsure=("잘못 읽은 데가 있을 수 있어요", "something may have been misread"), spoken=("소리 나는 대로", "As spoken"),
-    taken=("녹음을 따라 합니다", "imitating the recording"),
+    taken=("녹음을 따라 합니다", "imitating the recording"), reset=("처음으로", "Reset"),
 )
 LANGUAGES = ("ko", "en")
 
@@ -415,3 +415,56 @@ def still(widget) -> str:
         bar = f'<input type="range" disabled min="{widget.min}" max="{widget.max}" step="any" value="{widget.value}">'
         return f'<div><span style="display:inline-block;width:9em">{shown}</span>{bar} {widget.value:g}</div>'
     return f'<code style="padding:4px">{html.escape(str(getattr(widget, "value", "") or "⬆"))}</code>'
+
+# %% ../nbs/75_widgets.ipynb #3857d8cf
+def told_effect(effect: np.ndarray) -> str:  # (3,) semitones, per cent of a letter's length, dB
+    "What a number does, in a few characters."
+    return f"{effect[0]:+.1f} st, {-effect[1]:+.0f} %, {effect[2]:+.1f} dB"
+
+
+class StyleSliders:
+    "A slider for every number of a voice's style, with its measured effect: `StyleSliders(voice)` in a cell shows it."
+    def __init__(
+        self,
+        voice: Voice | None = None,  # The voice that ships when None
+        emotion: str = "neutral",  # Where the sliders begin
+        text: str = "오늘은 날씨가 참 좋네요.",
+        language: str = "ko",  # `ko` or `en`
+    ):
+        import ipywidgets as w
+
+        from emotts_nb.evaluation.report import dimension_effects
+        self.voice, self.language, self.speech = voice or Voice.load(), language, None
+        self.centre, means = self.voice.latent(emotion), np.stack([z.numpy() for z in self.voice.emotions.values()])
+        self.spread = np.maximum(means.std(0), 1e-3).astype(np.float32)  # (dim,)
+        self.effects = dimension_effects(self.voice, [text], self.spread)  # (dim, 3)
+        names = [f"{i} {name}" for i, name in enumerate(self.voice.style_names())]
+        self.text = w.Textarea(text, layout=w.Layout(width="95%"), rows=2)
+        self.sliders = [w.FloatSlider(0, min=-3, max=3, step=0.1, description=name, continuous_update=False,
+                                      layout=w.Layout(width="60%"), style={"description_width": "9em"}) for name in names]
+        told = [w.HTML(f"<code>{told_effect(e)}</code>") for e in self.effects]
+        self.speak, self.reset = (w.Button(description=word(k, language)) for k in ("speak", "reset"))
+        self.speak.on_click(self.on_speak), self.reset.on_click(self.on_reset)
+        self.told, self.player = w.HTML(), w.HTML()
+        rows = [w.HBox([s, t]) for s, t in zip(self.sliders, told, strict=True)]
+        self.box = w.VBox([self.text, *rows, w.HBox([self.speak, self.reset]), self.told, self.player])
+
+    @property
+    def z(self):  # (z_dim,)
+        "The style that the sliders stand at."
+        return self.centre + self.centre.new_tensor(self.spread * np.array([s.value for s in self.sliders], np.float32))
+
+    def on_speak(self, _=None):
+        "Say the text in this style."
+        try: self.speech = self.voice.speak(self.text.value, z=self.z)
+        except EmottsError as e: self.told.value = html.escape(in_words(e, self.language)); return
+        self.told.value = html.escape(" ".join(self.speech.sentences))
+        self.player.value = play(self.speech.wav, self.speech.sample_rate).data
+
+    def on_reset(self, _=None):
+        "Back to the emotion."
+        for s in self.sliders: s.value = 0.0
+
+    def _ipython_display_(self):
+        from IPython.display import display
+        display(self.box)

@@ -25,9 +25,12 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from emotts_nb.core import EmottsError  # noqa: E402
 from emotts_nb.data import batches  # noqa: E402
 from emotts_nb.data.batches import BadSample, LoaderDied, batch_order, padding_share  # noqa: E402
+from emotts_nb.data.filelist import read_filelist  # noqa: E402
+from emotts_nb.data.sample import sample_path  # noqa: E402
 from emotts_nb.training import checkpoint, trainer  # noqa: E402
 from emotts_nb.training.checkpoint import CheckpointStore, Tier, digest  # noqa: E402
 from emotts_nb.training.state import RunMismatch, ToyTask, toy_utterances  # noqa: E402
+from emotts_nb.training.tasks import make_task  # noqa: E402
 from emotts_nb.training.trainer import run_digest, train  # noqa: E402
 
 UTTERANCES, VALID = toy_utterances(60), toy_utterances(8, 1)
@@ -512,7 +515,7 @@ def test_warm_start(good_run, tmp_path):
     assert max(float((start[k] - v).abs().max()) for k, v in weights(good_run).items()) < 0.01
     with pytest.raises(EmottsError, match="none of its tensors fits this model"):
         train(Renamed(), UTTERANCES, [], tmp_path / "b", **SETTINGS, init_from=good_run)
-    with pytest.raises(EmottsError, match="holds no checkpoint that is whole: give a run folder, a checkpoint file or a voice"):
+    with pytest.raises(EmottsError, match="holds no checkpoint that is whole: give a run folder, a checkpoint file, a voice or a vocoder"):
         train(ToyTask(), UTTERANCES, [], tmp_path / "c", **SETTINGS, init_from=tmp_path)
 
 
@@ -551,6 +554,35 @@ def test_signals_save(tmp_path, number):
 
 
 # --- what it costs
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("c++"), reason="torch.compile needs a C++ compiler")
+def test_a_compiled_model_gives_the_same_gradients():
+    utterances, gradients = read_filelist(sample_path() / "train.txt")[:4], []
+    for compile in (False, True):
+        task = make_task("fastspeech2", "tiny")
+        task.prepare(utterances)
+        model = task.modules()["model"].eval()
+        if compile: model.compile(dynamic=True)
+        batch = task.collate([task.sample(u) for u in utterances])
+        sum(value * scale for value, scale in task.loss(batch, 0).values()).backward()
+        gradients.append({k: p.grad for k, p in model.named_parameters() if p.grad is not None})
+    for k, g in gradients[0].items(): assert (gradients[1][k] - g).norm() <= 1e-3 * g.norm() + 1e-5, k
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("name", ["fastspeech2", "tacotron2", "gst_tacotron"])
+def test_gpu_and_cpu_learn_alike(name):
+    utterances, gradients = read_filelist(sample_path() / "train.txt")[:4], []
+    for device in ("cpu", "cuda"):
+        task = make_task(name, "tiny")
+        task.prepare(utterances)
+        model = task.modules()["model"].to(device).eval()
+        batch = {k: v.to(device) for k, v in task.collate([task.sample(u) for u in utterances]).items()}
+        sum(value * scale for value, scale in task.loss(batch, 0).values()).backward()
+        gradients.append({k: p.grad.cpu() for k, p in model.named_parameters() if p.grad is not None})
+    for k, g in gradients[0].items(): assert (gradients[1][k] - g).norm() <= 1e-2 * g.norm() + 1e-4, k
+
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("c++"), reason="torch.compile needs a C++ compiler")

@@ -6,7 +6,8 @@ Docs: https://emotts-nb.github.io/emotts_nb/data.filelist.html.md"""
 
 # %% auto #0
 __all__ = ['FIELDS', 'Utterance', 'Fault', 'line_ranges', 'FilelistError', 'is_korean_cp949', 'read_lines', 'Row', 'find_layout',
-           'columns_remedy', 'parse_lines', 'check_row', 'read_filelist', 'write_filelist', 'text_key', 'split_by_text']
+           'columns_remedy', 'parse_lines', 'check_row', 'read_filelist', 'write_filelist', 'text_key', 'split_by_text',
+           'split_by_speaker']
 
 # %% ../../nbs/30_data.filelist.ipynb #ae1d0a63
 import os
@@ -293,3 +294,18 @@ def split_by_text(
             raise EmottsError(f"{len(utterances)} utterances of {len(sentences)} different sentences leave nothing for {name}: "
                               "add sentences, or change the shares")
     return parts["train"], parts["valid"], parts["test"]
+
+# %% ../../nbs/30_data.filelist.ipynb #b2da56cc
+def split_by_speaker(
+    utterances: Sequence[Utterance],
+    valid: float = 0.05,  # Share of the speakers for validation
+    test: float = 0.05,  # Share for the test
+    seed: int = 0,
+) -> tuple[list[Utterance], list[Utterance], list[Utterance]]:  # train, valid, test
+    "Split so that no speaker is in two parts, for corpora in which all say the same; raises `EmottsError` for fewer than three speakers."
+    speakers = sorted({u.speaker for u in utterances}, key=lambda s: named_seed(seed, "speakers", s))
+    sizes = [max(1, round(share * len(speakers))) if share else 0 for share in (valid, test)]
+    if sum(sizes) >= len(speakers):
+        raise EmottsError(f"{len(speakers)} speakers leave nothing to train on when {sum(sizes)} are held out: change the shares")
+    part = dict(zip(speakers, ["valid"] * sizes[0] + ["test"] * sizes[1] + ["train"] * len(speakers), strict=False))
+    return tuple([u for u in utterances if part[u.speaker] == name] for name in ("train", "valid", "test"))

@@ -497,12 +497,13 @@ def infer(
     f0 = (guess * self.pitch_std + self.pitch_mean).exp() * (logit > 0) * real[..., 0]
     stop = torch.where(torch.arange(n, device=mel.device)[None] >= length[:, None] - 1, 20., -20.)
     stopped = torch.ones_like(length, dtype=torch.bool)
-    return FastSpeech2Inference(mel, mel, length, hard_alignment(frames, n)[:, :, 1:], stop, stopped, frames, f0)
+    return FastSpeech2Inference(mel, mel, length, hard_alignment(frames, n, text_length)[:, :, 1:], stop, stopped, frames, f0)
 
 
 def hard_alignment(
     duration: Tensor,  # (batch, 1 + tokens) frames
     n_frames: int,
+    text_length: Tensor,  # (batch,) tokens; what lies behind them shares nothing
 ) -> Tensor:  # (batch, n_frames, 1 + tokens); rows sum to 1 and to 0 in the padding
     "Frames' tokens as attention weights; the silence at the beginning counts as the first token, what has no frame shares one."
     ends = duration.cumsum(1)
@@ -510,7 +511,8 @@ def hard_alignment(
     weight[:, :, 1] += weight[:, :, 0]
     weight[:, :, 0] = 0
     at = (ends - 1).clamp(0, n_frames - 1)[:, None]
-    shared = torch.zeros_like(weight).scatter_(1, at, (duration == 0).float()[:, None])
+    there = length_mask(text_length + 1, duration.shape[1])
+    shared = torch.zeros_like(weight).scatter_(1, at, ((duration == 0) & there).float()[:, None])
     shared[:, :, 0] = 0
     weight = torch.maximum(weight, shared)
     weight = weight / weight.sum(2, keepdim=True).clamp(min=1)
@@ -683,7 +685,7 @@ def emotion_styles(
     task: FastSpeech2Task,
     utterances: Sequence,  # `Utterance`s; those without an emotion are passed over
     most: int = 1500,
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:  # emotion → mean and spread of the style, (z_dim,) each
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:  # emotion → mean (z_dim,) and covariance (z_dim, z_dim) of the style
     "How each emotion is spoken."
     found = {}
     for u in _some([u for u in utterances if u.emotion is not None], most, "styles"):
@@ -692,7 +694,7 @@ def emotion_styles(
         found.setdefault(EMOTIONS[s["emotion"]], []).append(s["manner"])
     def style(e):
         told = np.eye(len(EMOTIONS), dtype=np.float32)[EMOTIONS.index(e)]
-        return np.concatenate([told, np.mean(found[e], 0)]), np.concatenate([0 * told, np.std(found[e], 0)])
+        return np.concatenate([told, np.mean(found[e], 0)]), np.pad(np.cov(found[e], rowvar=False, bias=True), ((len(told), 0),) * 2)
     return {e: style(e) for e in EMOTIONS if e in found}
 
 

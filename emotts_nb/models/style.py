@@ -140,8 +140,8 @@ def kl_weight(
     if kind == "logistic":  # rescaled so that the ends are met exactly
         low, at, high = (1 / (1 + math.exp(-12 * (x - .5))) for x in (0, t, 1))
         return upper * (at - low) / (high - low)
-    if kind == "cyclic": return upper * min(max(step - start, 0) % (2 * length) / length, 1.)
-    raise ValueError(f"there is no KL schedule {kind!r}: use constant, linear, logistic or cyclic")
+    if kind == "cyclic": return upper * min(max(step - start, 0) % (2 * max(length, 1)) / max(length, 1), 1.)
+    raise EmottsError(f"there is no KL schedule {kind!r}: use constant, linear, logistic or cyclic")
 
 # %% ../../nbs/51_models.style.ipynb #495c8277
 def active_units(

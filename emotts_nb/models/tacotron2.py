@@ -47,6 +47,7 @@ from emotts_nb.models.style import (
     ReferenceEncoder,
     ReferenceEncoder2d,
     StyleLatent,
+    active_units,
     collapse_alarm,
     kl_divergence,
     kl_penalty,
@@ -689,6 +690,7 @@ class Tacotron2Task:
         config = self.config_class.named(preset, **{k: tuple(v) if isinstance(v, list) else v for k, v in (model or {}).items()})
         config = replace(config, n_mels=self.spec.n_mels, silence=float(self.spec.silence))
         self.recipe = Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in (recipe or {}).items()})
+        kl_weight(0, self.recipe.kl_schedule)  # complains of one that does not exist
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(named_seed(self.name, seed))
             self.model = self.model_class(config)
@@ -752,7 +754,7 @@ def emotion_latents(
     task: Tacotron2Task,
     utterances: Sequence,  # `Utterance`s; those without an emotion are passed over
     batch_size: int = 16,
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:  # emotion → mean and spread of mu, (z_dim,) each
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:  # emotion → mean (z_dim,) and covariance (z_dim, z_dim) of mu
     "Where each emotion lies in the latent space, and how widely."
     known = sorted((u for u in utterances if u.emotion is not None), key=task.lengths)
     found, model = {}, task.model
@@ -764,7 +766,7 @@ def emotion_latents(
             mu = model.encode_style(batch["mel"].to(device), batch["mel_length"].to(device))[0].cpu().numpy()
             for e, m in zip(batch["emotion"].tolist(), mu, strict=True): found.setdefault(EMOTIONS[e], []).append(m)
     model.train(mode)
-    return {e: (np.mean(found[e], 0), np.std(found[e], 0)) for e in EMOTIONS if e in found}
+    return {e: (np.mean(found[e], 0), np.cov(found[e], rowvar=False, bias=True)) for e in EMOTIONS if e in found}
 
 
 @patch
@@ -835,7 +837,7 @@ def validate(
     if model.config.z_dim:
         mus = torch.cat([s[2] for s in seen])
         alarm = self.alarm(mus, [s[3] for s in seen])
-        scalars["collapsed"] = float(alarm is not None)
+        scalars |= dict(collapsed=float(alarm is not None), active_units=float(active_units(mus)))
         messages += [alarm] if alarm else []
     free = [self._free(s[0], mus, emotions) for s in seen[:free_batches]]
     for k in free[0][1]: scalars[f"free_{k}"] = float(np.concatenate([f[1][k] for f in free]).mean())

@@ -30,7 +30,7 @@ from fastcore.basics import patch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..core import EmottsError
+from ..core import EMOTIONS, EmottsError
 from ..data.batches import ORDER, BadSample, Batches, BatchPlan, Key, LoaderDied, Position, keys_from, load_batches
 from ..data.filelist import Utterance
 from ..text.symbols import SYMBOLS
@@ -153,7 +153,7 @@ def state(self: Run) -> dict:
     "Everything that the next step depends on, and what tells runs apart; no clock."
     scaler = self.accelerator.scaler
     return dict(
-        format=1, version=version("emotts_nb"), order=ORDER, task=self.about, config=self.config, data=self.data,
+        format=1, version=version("emotts_nb"), order=ORDER, emotions=list(EMOTIONS), task=self.about, config=self.config, data=self.data,
         step=self.step, position=list(self.position), plan=asdict(self.plans[0]), frame_limit=self.frame_limit,
         thrifty=self.thrifty, memory=self.memory if self.frame_limit or self.thrifty else None,  # for which that holds
         skipped=self.skipped, quarantine=self.quarantine,

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from functools import cache
 from importlib import import_module
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 
@@ -255,7 +256,7 @@ def save_vocoder(
     card: dict,  # JSON-able: what it was trained on, steps, figures
 ):
     "Write a vocoder: safetensors, weights in 16 bits, with a JSON header that builds it again."
-    header = dict(format=FORMAT, vocoder=describe(vocoder), card=card)
+    header = dict(format=FORMAT, made_by=f"emotts_nb {version('emotts_nb')}", vocoder=describe(vocoder), card=card)
     packed = safetensors.torch.save(half(vocoder.state_dict()), {"emotts": json.dumps(header, ensure_ascii=False)})
     with write_aside(path) as aside: aside.write_bytes(packed)
 
