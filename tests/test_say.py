@@ -4,6 +4,7 @@ import io
 import json
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -172,3 +173,40 @@ def test_numbers_of_the_style_by_hand(tmp_path):
     assert not (tmp_path / "b.wav").exists()
     done = emotts("say", "네.", "--voice", "tacotron2", "--style", "16=1", "--out", tmp_path / "b.wav")
     assert done.returncode == 2 and "this voice's style has no 16: use 0 to 15\n" in done.stderr
+
+
+def test_only_what_went_wrong_is_read_again(monkeypatch):
+    "Of five sentences the second does not end in its first two readings: it alone is read again, with other seeds."
+    voice, asked = Voice.load("tacotron2"), []
+    infer, text = voice.model.infer, "비가 와요. 우산이 없는데 어떡하죠? 기다려요. 같이 가요! 고마워요."
+    second = len(voice.ids(voice.speak(text).sentences[1]))
+
+    def unlucky(ids, length, z, seed=0, **options):
+        asked.append((length.tolist(), seed))
+        out = infer(ids, length, z, seed=seed, **options)
+        if seed < 2: out.stopped[length == second] = False
+        return out
+    monkeypatch.setattr(voice.model, "infer", unlucky)
+    speech = voice.speak(text, batch=3)
+    assert all(speech.stopped) and [(len(lengths), seed) for lengths, seed in asked] == [(3, 0), (1, 1), (1, 2), (2, 0)]
+    asked.clear()
+    monkeypatch.setattr(voice.model, "infer", lambda *a, seed=0, **options: unlucky(*a, seed=0, **options))
+    speech = voice.speak(text, batch=3, tries=3)
+    assert speech.stopped == [True, False, True, True, True] and len(asked) == 4  # it gives up after three
+
+
+@pytest.mark.parametrize("name", ["fastspeech2", "tacotron2"])
+def test_one_voice_serves_many_threads(name):
+    voice, text = Voice.load(name), "비가 오네요. 우산이 없어요."
+    emotions = ("happy", "sad", "angry", "fear")
+    alone = [voice.say(text, e) for e in emotions]
+    with ThreadPoolExecutor(4) as pool: together = list(pool.map(lambda e: voice.say(text, e), emotions))
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_letters_on_the_command_line(tmp_path):
+    n = len(Voice.load().ids("네."))
+    assert emotts("say", "네.", "--pitch", ",".join(["4"] * n), "--out", tmp_path / "up.wav").returncode == 0
+    done = emotts("say", "네.", "--pitch", "1,2", "--out", tmp_path / "no.wav")
+    assert done.returncode == 2 and "pitch has 2 numbers for" in done.stderr
+    assert emotts("say", "네.", "--pitch", "high", "--out", tmp_path / "no.wav").returncode == 2

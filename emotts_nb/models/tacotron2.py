@@ -675,7 +675,7 @@ class MelReader:
 class Tacotron2Task:
     "Trains a `Tacotron2`: what the trainer drives."
     name, model_class, config_class = "tacotron2", Tacotron2, Tacotron2Config
-    growing = ("model.mel_out.",)  # its rows are the frames of a step, one after the other
+    growing = ("model.mel_out.",)  # its rows are the frames of a step, one after the other; a warm start takes the mel's statistics along
 
     def __init__(
         self,

@@ -72,7 +72,7 @@ class WN(nn.Module):
         if lying(cond) and len(cond) == 1: return self.aloud(x, cond)
         x, skips, said = self.start(x), 0, self.cond_layer(cond).chunk(len(self.in_layers), 1)
         for inner, res_skip, c in zip(self.in_layers, self.res_skip_layers, said, strict=True):
-            out = res_skip(gated(inner(x) + c))
+            out = res_skip(gated(inner(x).add_(c)))
             if out.shape[1] == x.shape[1]: return self.end(skips + out)
             on, skip = out.chunk(2, 1)
             x = x + on
