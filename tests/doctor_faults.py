@@ -459,17 +459,19 @@ def slipped(start, length, shift):
     return plant
 
 
-def relabelled(kind, i, change, whole=True):
+def relabelled(kind, i, change, whole=True, stretch=False):
     "Field i of all lines is made anew: of the sample in an order in which neighbours differ, or of the corpus as it is."
     def plant(c):
         lines = [sample_lines()[k] for k in np.random.default_rng(0).permutation(180)] if whole else c.lines
-        values = change([field(s, i) for s in lines])
-        return case(c.write([put(i, str(v))(s) for s, v in zip(lines, values, strict=True)]), kind, {0})
+        values = change(old := [field(s, i) for s in lines])
+        first = next(n for n, (a, b) in enumerate(zip(old, values, strict=True), 1) if a != b) if stretch else 0
+        return case(c.write([put(i, str(v))(s) for s, v in zip(lines, values, strict=True)]), kind, {first})
     return plant
 
 
 def shuffled(seed): return lambda values: np.random.default_rng(seed).permutation(values)
 def moved(by): return lambda values: [*values[-by:], *values[:-by]]
+def moved_within(start, end, by): return lambda values: [*values[:start], *values[start - by:end - by], *values[end:]]
 def exchange(a, b): return lambda values: [{a: b, b: a}.get(v, v) for v in values]
 
 
@@ -631,6 +633,8 @@ OTHER_LISTS = {
     "slipped_labels": [relabelled("slipped_labels", 3, moved(by)) for by in (1, -1)]
     + [relabelled("slipped_labels", 3, lambda v: [v[0], *v[:-1]]), relabelled("slipped_labels", 3, lambda v: [*v[1:], v[-1]]),
        relabelled("slipped_labels", 3, lambda v: [*v[:60], *moved(1)(v[60:])])],
+    "slipped_stretch": [relabelled("slipped_stretch", 3, moved_within(*where), stretch=True) for where in (
+        (20, 50, 1), (60, 80, -1), (100, 150, 1), (130, 160, -1), (5, 35, 1), (90, 110, -1))],
     "exchanged_labels": [relabelled("exchanged_labels", 3, exchange("sad", other)) for other in ("angry", "happy", "surprise")]
     + [relabelled("exchanged_labels", 3, exchange("sad", other), whole=False) for other in ("angry", "surprise")],
     "one_emotion": [relabelled("one_emotion", 3, lambda v, e=e: [e] * len(v), whole=e == "sad") for e in EMOTIONS[:5]],

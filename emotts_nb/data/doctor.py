@@ -15,10 +15,10 @@ __all__ = ['ERRORS', 'WARNINGS', 'NOTES', 'SEVERITY', 'INVISIBLE', 'ODD_SPACES',
            'sound_findings', 'check_sound', 'slowness', 'away_from_kind', 'outliers', 'check_kinds', 'check_speed',
            'check_text', 'check_texts', 'repeated_texts', 'check_pair', 'best_run', 'notice_slip', 'check_said',
            'listen', 'text_beside', 'slipped_runs', 'grown', 'check_duplicates', 'same_names', 'check_splits',
-           'emotion_features', 'posteriors', 'check_labels', 'contradictions', 'division', 'check_meaning', 'beside',
-           'check_names', 'Report', 'check_list', 'unlike_most', 'check_styles', 'check_numbers', 'mounts',
-           'check_disk', 'measure_all', 'summarise', 'check_needs', 'check_balance', 'odd_speaker', 'examine',
-           'copy_audio', 'Mended', 'mend', 'doctor']
+           'emotion_features', 'posteriors', 'check_labels', 'contradictions', 'compared_within', 'division',
+           'check_meaning', 'beside', 'slipped_stretch', 'check_names', 'Report', 'check_list', 'unlike_most',
+           'check_styles', 'check_numbers', 'mounts', 'check_disk', 'measure_all', 'summarise', 'check_needs',
+           'check_balance', 'odd_speaker', 'examine', 'copy_audio', 'Mended', 'mend', 'doctor']
 
 # %% ../../nbs/31_data.doctor.ipynb #6d1292f6
 import hashlib
@@ -135,6 +135,7 @@ WARNINGS = {
     "label": "{name} sounds {heard}, not {value}: listen to it",
     "unrelated_labels": "the {field} labels have nothing to do with the sound, as if their column were shuffled: listen to some of each",
     "slipped_labels": "the sound fits the emotions of the {value} lines far better: did the emotion column slip?",
+    "slipped_stretch": "the sound of about lines {value} fits the emotions of the {where} lines far better: did their column slip?",
     "exchanged_labels": "sad is spoken {value} semitones higher than {other}, as nobody does: did emotions change names? listen to some",
     "speaker_label": "{name} sounds like {heard}, not like {value}: who speaks?",
     "unfit_text": "{name} does not seem to say its text, nor another of the list: listen to it",
@@ -1151,6 +1152,19 @@ def contradictions(
         if v[h] - v[o] > odds and d[h] < 10 * (1 + x.shape[1]): yield entries[i], str(classes[h])
 
 # %% ../../nbs/31_data.doctor.ipynb #253823b0
+def compared_within(
+    x: np.ndarray,  # (n, features)
+    group: np.ndarray,  # (n,) numbers
+) -> np.ndarray:  # (n, features)
+    "How far each row is from the middle of its group, in the group's own measure."
+    out = np.empty(x.shape)
+    for g in np.unique(group):
+        part = x[group == g] - np.median(x[group == g], 0)
+        part = (part / (1.4826 * np.median(np.abs(part), 0) + 1e-9)).clip(-4, 4)
+        out[group == g] = part - part.mean(0)
+    return out
+
+
 def division(
     x: np.ndarray,  # (n, features)
     labels: Sequence[str],
@@ -1159,10 +1173,7 @@ def division(
 ) -> float:
     "How far labels divide the rows of `x`, in standard deviations above what the same labels do that are dealt out at random."
     own, group = (np.unique(names, return_inverse=True)[1] for names in (labels, groups))
-    for g in range(group.max() + 1):
-        part = x[group == g] - np.median(x[group == g], 0)
-        part = (part / (1.4826 * np.median(np.abs(part), 0) + 1e-9)).clip(-4, 4)
-        x[group == g] = part - part.mean(0)
+    x = compared_within(x, group)
 
     def between(labels):  # n × squared distance of each label's mean from all
         sums = np.stack([np.bincount(labels, column) for column in x.T])
@@ -1189,6 +1200,7 @@ def check_meaning(entries: Sequence[Entry], least: int = 40, unrelated: float = 
         best = max(by, key=by.get)
         if by[best] > max(10, 1.8 * by[""]): yield finding("slipped_labels", moody[0].file, 0, "emotion", best)
         elif by[""] < unrelated: yield finding("unrelated_labels", moody[0].file, 0, "emotion", f"{by['']:.1f}")
+        elif (slip := slipped_stretch(moody, sound, who)) is not None: yield slip
         else: yield from check_names(told)
     if len({e.speaker for e in named}) > 1 and len(named) >= least:
         sound = np.array([[e.sound.pitch, *e.sound.bands[:-1]] for e in named])
@@ -1200,6 +1212,24 @@ def beside(entries: Sequence[Entry], step: int) -> list[str]:
     "The emotion of the line that is `step` further on in the same list; its own where there is none."
     near = [entries[i + step] if 0 <= i + step < len(entries) else e for i, e in enumerate(entries)]
     return [(n if n.file == e.file else e).emotion for n, e in zip(near, entries, strict=True)]
+
+
+def slipped_stretch(
+    entries: Sequence[Entry],
+    x: np.ndarray,  # (n, features)
+    speakers: Sequence[str],
+    certain: float = 15.0,  # Summed log odds; without a slip they come to 6
+) -> Fault | None:
+    "The stretch of lines, if there is one, whose sound fits the emotions of the lines beside them far better than their own."
+    verdict = posteriors(compared_within(x, np.unique(speakers, return_inverse=True)[1]), np.array([e.emotion for e in entries]))[0]
+    classes, i, runs = np.unique([e.emotion for e in entries]), np.arange(len(entries)), []
+    own = np.searchsorted(classes, [e.emotion for e in entries])
+    for where, step in (("next", 1), ("previous", -1)):
+        other = np.searchsorted(classes, beside(entries, step))
+        runs.append((*best_run(np.where(other != own, (verdict[i, other] - verdict[i, own]).clip(-3, 3), 0)), where))
+    start, end, total, where = max(runs, key=lambda run: run[2])
+    if total < certain or end - start < 8: return None
+    return entries[start].finding("slipped_stretch", "emotion", line_ranges(e.line for e in entries[start:end]), where=where)
 
 
 LIVELY = ("angry", "happy", "surprise")  # higher than sad, whoever speaks
