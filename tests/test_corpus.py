@@ -88,7 +88,7 @@ def test_plan_is_balanced_and_pure():
 def test_without_the_generator_one_sentence_tells_the_remedy(tmp_path, monkeypatch):
     def gone(): raise EmottsError(f"making a corpus needs espeak-ng: {sample.INSTALL}")
 
-    monkeypatch.setattr(sample, "_espeak", gone)
+    monkeypatch.setattr(sample, "espeak_library", gone)
     with pytest.raises(EmottsError, match=r'pip install "emotts_nb\[corpus\]"'): make_corpus(tmp_path / "corpus")
     assert not (tmp_path / "corpus").exists()
 

@@ -62,7 +62,7 @@ def test_refusals_and_warm_start(tmp_path, done, emotts, monkeypatch):
         assert code == 2 and match in err and err.startswith("emotts: ") and len(err.strip().splitlines()) == 1, err
     code, _, err = emotts(done, "--set", 'model={"z_dim": 4}')
     assert code == 2 and "made for another task: config.model.z_dim was 8 and is now 4: set it back, or begin another folder" in err
-    monkeypatch.setattr("emotts_nb.models.tacotron2.SYMBOLS", ("a", "b"))
+    monkeypatch.setattr("emotts_nb.models.tacotron2.ALL_SYMBOLS", ("a", "b"))
     code, _, err = emotts(done)
     assert code == 2 and "facts.symbols" in err
     monkeypatch.undo()
