@@ -54,11 +54,20 @@ def split_sentences(
 def shorten(sentence: str, longest: int) -> list[str]:
     "Cut at the last comma, else the last space, before `longest` characters, again and again."
     parts = []
-    while len(sentence) > longest:
-        cut = max(sentence.rfind(",", 0, longest), 0) or max(sentence.rfind(" ", 0, longest), 0) or longest - 2
+    while (end := _fitting(sentence, longest)) < len(sentence):
+        cut = max(sentence.rfind(",", 0, end), 0) or max(sentence.rfind(" ", 0, end), 0) or end - 2
         parts.append(sentence[:cut + 1].strip(" ,") + ",")
         sentence = sentence[cut + 1:].strip()
     return [*parts, sentence]
+
+
+def _fitting(sentence: str, longest: int) -> int:
+    "How many characters at its beginning are no more than `longest`, brackets of phones not counted."
+    counted = 0
+    for piece in re.finditer(r"\[\[|\]\]|.", sentence, re.DOTALL):
+        counted += piece[0] not in ("[[", "]]")
+        if counted > longest: return piece.start()
+    return len(sentence)
 
 # %% ../nbs/70_synthesis.ipynb #d788501f
 FORMAT = 1
