@@ -6,8 +6,9 @@ Docs: https://emotts-nb.github.io/emotts_nb/synthesis.html.md"""
 
 # %% auto #0
 __all__ = ['FORMAT', 'MODELS', 'SHIPPED', 'PAUSE', 'RANGES', 'TOLD', 'split_sentences', 'shorten', 'write_voice', 'read_voice',
-           'save_voice', 'acoustic_model', 'voice_path', 'part', 'Voice', 'stretch', 'Speech', 'within_range', 'joined',
-           'shared_out', 'loud_frames', 'curve', 'export_voice', 'update_card', 'attach_vocoder']
+           'save_voice', 'acoustic_model', 'voice_path', 'part', 'usable_device', 'Voice', 'stretch', 'Speech',
+           'within_range', 'joined', 'shared_out', 'loud_frames', 'curve', 'export_voice', 'update_card',
+           'attach_vocoder']
 
 # %% ../nbs/70_synthesis.ipynb #fbb53c18
 import csv
@@ -144,10 +145,17 @@ def part(tensors: dict, name: str) -> dict:
     return {k: v.float() if v.is_floating_point() else v for k, v in mine.items()}
 
 
+def usable_device(name: str) -> torch.device:
+    "A device by its name; raises `EmottsError` for one that this machine or this torch does not have."
+    try: return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as e:
+        raise EmottsError(f"there is no device {name!r} here ({str(e).splitlines()[0][:80]}): use cpu, or cuda where torch finds a GPU") from None
+
+
 class Voice:
     "A trained acoustic model with all that it needs to speak."
     def __init__(self, header: dict, tensors: dict, device="cpu"):
-        self.symbols, self.card, self.device = header["symbols"], header["card"], torch.device(device)
+        self.symbols, self.card, self.device = header["symbols"], header["card"], usable_device(device)
         self.mel_spec = MelSpec.from_dict(header["mel_spec"])
         self.sample_rate = self.mel_spec.sample_rate
         self.model = acoustic_model(header).to(self.device).eval()

@@ -210,3 +210,9 @@ def test_letters_on_the_command_line(tmp_path):
     done = emotts("say", "네.", "--pitch", "1,2", "--out", tmp_path / "no.wav")
     assert done.returncode == 2 and "pitch has 2 numbers for" in done.stderr
     assert emotts("say", "네.", "--pitch", "high", "--out", tmp_path / "no.wav").returncode == 2
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99"])
+def test_devices_that_are_not_there(tmp_path, device):
+    done = emotts("say", "네.", "--device", device, "--out", tmp_path / "no.wav")
+    assert done.returncode == 2 and f"there is no device '{device}' here" in done.stderr and "Traceback" not in done.stderr
