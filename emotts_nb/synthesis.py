@@ -149,7 +149,8 @@ def usable_device(name: str) -> torch.device:
     "A device by its name; raises `EmottsError` for one that this machine or this torch does not have."
     try: return torch.zeros(1, device=name).device
     except (RuntimeError, AssertionError) as e:
-        raise EmottsError(f"there is no device {name!r} here ({str(e).splitlines()[0][:80]}): use cpu, or cuda where torch finds a GPU") from None
+        why = str(e).splitlines()[0][:80]
+        raise EmottsError(f"there is no device {name!r} here ({why}): use cpu, or cuda where torch finds a GPU") from None
 
 
 class Voice:
