@@ -55,12 +55,17 @@ def watch(stop: threading.Event, peak: list[int]):
         peak[0] = max(peak[0], total)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def arguments(description: str) -> argparse.Namespace:
+    "How large the corpus is, and how many work."
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--utterances", type=int, default=10_000)
     parser.add_argument("--hours", type=float, default=10.0)
     parser.add_argument("--workers", type=int, default=2)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    args = arguments(__doc__)
     with tempfile.TemporaryDirectory() as folder:
         path = make(Path(folder), args.utterances, args.hours)
         stop, peak = threading.Event(), [0]

@@ -4,13 +4,12 @@
 
 The recordings are those of doctor_speed.py, in a temporary folder that is removed."""
 
-import argparse
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
-from doctor_speed import make
+from doctor_speed import arguments, make
 
 
 def timed(command: list[str]) -> float:  # Seconds, the start of Python counted in
@@ -20,11 +19,7 @@ def timed(command: list[str]) -> float:  # Seconds, the start of Python counted 
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--utterances", type=int, default=10_000)
-    parser.add_argument("--hours", type=float, default=10)
-    parser.add_argument("--workers", type=int, default=2)
-    args = parser.parse_args()
+    args = arguments(__doc__)
     with tempfile.TemporaryDirectory() as folder:
         listed = make(Path(folder), args.utterances, args.hours)
         command = ["emotts", "features", str(listed), "--out", f"{folder}/features", "--workers", str(args.workers)]
