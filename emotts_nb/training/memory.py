@@ -340,10 +340,11 @@ def worst_samples(
     reader, rng = getattr(task, "reader", task), np.random.default_rng(0)
 
     def first_good(order):
+        why = None
         for i in order:
             try: return i, reader.sample(utterances[i], rng)
-            except Exception: continue  # what is wrong with it, the trainer tells
-        raise EmottsError(f"none of the {len(utterances)} recordings can be used, the first is {utterances[0].path}")
+            except Exception as e: why = why or f"{utterances[i].path}: {e}"  # of the others, the trainer tells
+        raise EmottsError(f"none of the {len(utterances)} utterances can be used; {why}")
     by_length, found, low = sorted(range(len(lengths)), key=lambda i: -lengths[i]), [], 0
     edges = np.geomspace(max(1, min(lengths)), max(lengths), classes + 1)[1:]
     for high in (*edges[:-1], max(lengths)):
