@@ -26,7 +26,7 @@ from .models.align import write_textgrid
 from .synthesis import PAUSE, Speech, Voice, split_sentences
 from .text.numbers import normalize
 from .text.pronounce import pronounce
-from .text.symbols import ALL_SYMBOLS, PUNCTUATION, phone_ids, to_ids
+from .text.symbols import ALL_SYMBOLS, PIECE, PUNCTUATION, phone_ids, to_ids
 
 # %% ../nbs/74_recite.ipynb #36e6ac16
 def token_ends(
@@ -85,7 +85,7 @@ class Sentence:
 def letters_of(spoken: str) -> list[tuple[str, int]]:
     "The letters of a sentence as `to_ids` counts them, the end included: name (nothing for what is silent), and place in the sentence."
     letters = []
-    for piece in re.finditer(r"\[\[([^\[\]]*)\]\]|.", spoken, re.DOTALL):  # phones of another language, or one character
+    for piece in PIECE.finditer(spoken):
         if piece[1] is None: letters += [(i, piece.start()) for i in to_ids(piece[0])[:-1]]
         else: letters += [(i, k) for k, c in enumerate(piece[1], piece.start(1)) for i in phone_ids(c)]
     names = [ALL_SYMBOLS[i] for i, _ in letters]

@@ -1218,7 +1218,7 @@ def slipped_stretch(
     entries: Sequence[Entry],
     x: np.ndarray,  # (n, features)
     speakers: Sequence[str],
-    certain: float = 15.0,  # Summed log odds; without a slip they come to 6
+    certain: float = 15.0,  # Summed log odds
 ) -> Fault | None:
     "The stretch of lines, if there is one, whose sound fits the emotions of the lines beside them far better than their own."
     verdict = posteriors(compared_within(x, np.unique(speakers, return_inverse=True)[1]), np.array([e.emotion for e in entries]))[0]

@@ -103,11 +103,11 @@ class Conv1d(Normed, nn.Conv1d):
         self.split_weight(norm)
 
     def forward(self, x: Tensor) -> Tensor:  # (batch, in, time) → (batch, out, time')
-        x, bias = mirrored(x, self.reflect), self.bias
-        if not lying(x): return F.conv1d(x, self.kernel(), bias, self.stride, self.padding, self.dilation, self.groups)
+        x = mirrored(x, self.reflect)
+        if not lying(x): return F.conv1d(x, self.kernel(), self.bias, self.stride, self.padding, self.dilation, self.groups)
         s, p, d = self.stride[0], self.padding[0], self.dilation[0]
-        if (self.kernel_size[0], s, p, self.groups) == (1, 1, 0, 1): return F.linear(x.mT, self.kernel()[..., 0], bias).mT
-        return F.conv2d(x[:, :, None], self.kernel(True), bias, (1, s), (0, p), (1, d), self.groups)[:, :, 0]
+        if (self.kernel_size[0], s, p, self.groups) == (1, 1, 0, 1): return F.linear(x.mT, self.kernel()[..., 0], self.bias).mT
+        return F.conv2d(x[:, :, None], self.kernel(True), self.bias, (1, s), (0, p), (1, d), self.groups)[:, :, 0]
 
 
 class Conv2d(Normed, nn.Conv2d):
